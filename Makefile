@@ -1,0 +1,53 @@
+# Recipes for people and for CI. `make run` needs git, make and Python >= 3.11, nothing else.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+
+.PHONY: setup run check test faults bench lock clean format
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup
+	@exec $(PY) -m pipeline up
+
+# Under a minute: format, lint, types, layers, unit and property tests.
+check: setup
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	TMPDIR=$$(test -d /dev/shm && echo /dev/shm || echo /tmp) $(PY) -m pytest -q -m "not slow and not faults"
+
+# Everything that this machine's toolchains allow; what is skipped is named with its reason (pytest -ra).
+test: check
+	$(PY) -m pytest -m "slow or faults" $(if $(CI),--forbid-skips,)
+
+# The long form of the fault tests: 200 kills.
+faults: setup
+	FAULTS_KILLS=200 $(PY) -m pytest -m faults
+
+bench: setup
+	$(PY) -m bench
+
+format: setup
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+# Lock files name no host: the index is whatever the machine's pip is set up with.
+lock: setup
+	$(PY) -m pip install --quiet uv
+	for extra in agent logger monitor cli; do \
+	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra $$extra pyproject.toml -o requirements/$$extra.lock; done
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/dev.lock
+
+clean:
+	rm -rf $(VENV) var build .cache

@@ -1,0 +1,109 @@
+"""Rows: the columns of a stored line, and the form in which they wait in memory.
+
+A stored line is named by (source, offset, continuation). Two orders matter:
+
+* reading order within an app: (order_ns, ordinal, source, offset, continuation). `order_ns` is the running maximum of
+  the times of one container's run, so that a container's lines keep their byte order whatever its clock does;
+* arrival order within a shard: (queue_offset, ordinal, source, offset, continuation). Follows and tombstones use it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+
+SCHEMA = pa.schema(
+    [
+        pa.field("app", _TEXT, nullable=False),
+        pa.field("time_ns", pa.int64(), nullable=False),
+        pa.field("order_ns", pa.int64(), nullable=False),
+        pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("process", _TEXT, nullable=False),
+        pa.field("release", _TEXT, nullable=False),
+        pa.field("pod", _TEXT, nullable=False),
+        pa.field("container", _TEXT, nullable=False),
+        pa.field("node", _TEXT, nullable=False),
+        pa.field("stream", _TEXT, nullable=False),
+        pa.field("message", pa.string(), nullable=False),
+        pa.field("raw", pa.binary(), nullable=True),
+        pa.field("source", pa.dictionary(pa.int32(), pa.binary()), nullable=False),
+        pa.field("ordinal", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("continuation", pa.int32(), nullable=False),
+        pa.field("shard", pa.int32(), nullable=False),
+        pa.field("queue_offset", pa.int64(), nullable=False),
+    ]
+)
+"""A row of the table, less the partition column `date` (the day of arrival, which is part of the path).
+
+`message` is the line as text, without its newline; bytes that are not UTF-8 are replaced there by U+FFFD, and `raw`
+then holds the line as it was, and is null otherwise. `continuation` is 0 for the first row of a line and counts the
+rows of a line over `pipeline.limits.LINE_BYTES`; `offset` is that of the line's first byte in its source for all of
+them. Every row but the last of a line ends in the middle of it: whoever puts lines together joins consecutive rows of
+one (source, offset). `time` is `time_ns` in microseconds, for people and SQL.
+"""
+
+READING_ORDER = ("order_ns", "ordinal", "source", "offset", "continuation")
+ARRIVAL_ORDER = ("queue_offset", "ordinal", "source", "offset", "continuation")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFacts:
+    """What all rows of one chunk share: values of the text columns, and the source."""
+
+    app: str
+    process: str
+    release: str
+    pod: str
+    container: str
+    node: str
+    source: bytes
+    ordinal: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows of consecutive records of one shard, parsed but not yet columns: what the head keeps.
+
+    Row arrays have one element for each row, in arrival order. A row's line is `buffer[starts[i]:stops[i]]`.
+
+    Attributes:
+        shard: The partition that the records came from.
+        first_offset: Queue offset of the first record.
+        next_offset: Queue offset after the last record: what a commit of this batch states.
+        buffer: Data of the records, as the runtime wrote it, then lines put together from pieces.
+        starts: int64, where each row's line starts in `buffer`.
+        stops: int64, where it ends, newline excluded. `starts` and `stops` ascend and do not overlap.
+        time_ns: int64, the runtime's time of the line.
+        order_ns: int64, see the module's docstring.
+        stream: uint8, `pipeline.cri.STDOUT` or `STDERR`.
+        offset: int64, of the line's first byte in its source.
+        continuation: int32.
+        facts_index: int32, which of `facts` each row has.
+        queue_offset: int64, of the record that completed the line.
+        facts: The distinct facts.
+        heartbeats: Newest heartbeat of each node seen in these records, nanoseconds.
+        arrived_ns: When the batch was made, nanoseconds since the epoch; its day is the partition of the rows.
+    """
+
+    shard: int
+    first_offset: int
+    next_offset: int
+    buffer: bytes
+    starts: npt.NDArray[np.int64]
+    stops: npt.NDArray[np.int64]
+    time_ns: npt.NDArray[np.int64]
+    order_ns: npt.NDArray[np.int64]
+    stream: npt.NDArray[np.uint8]
+    offset: npt.NDArray[np.int64]
+    continuation: npt.NDArray[np.int32]
+    facts_index: npt.NDArray[np.int32]
+    queue_offset: npt.NDArray[np.int64]
+    facts: list[ChunkFacts]
+    heartbeats: Mapping[str, int]
+    arrived_ns: int
+    _by_app: dict[str, npt.NDArray[np.int64]] | None = field(default=None, repr=False)

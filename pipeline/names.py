@@ -1,0 +1,18 @@
+"""Every name on disk or on the wire, in one place; a change here changes a format and needs a decision record."""
+
+from typing import Final
+
+POD_LOGS: Final = "/var/log/pods"
+"""Where kubelet keeps container logs: `<namespace>_<pod>_<uid>/<container>/<restart>.log`."""
+
+CHECKPOINT_FILE: Final = "checkpoint"
+"""The agent's checkpoint, in its state directory."""
+
+PACK_MAGIC: Final = b"\x01"
+"""First byte of a pack: the version of its format."""
+
+TABLE_DIRECTORY: Final = "logs"
+"""The Delta table, below the store's root."""
+
+STATE_DIRECTORY: Final = "_state"
+"""The logger's resume states and tombstones, inside the table's folder: a Delta vacuum spares names with `_`."""

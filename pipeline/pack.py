@@ -1,0 +1,153 @@
+"""A pack: many chunks of one partition and one node, in one compressed queue record.
+
+Wire format, version 1: the byte 0x01, then one zstd frame that holds a msgpack array (see `PackBody`). Header and data
+of the chunks are kept apart, so that a reader parses all lines of a pack in one pass over one buffer, without a copy.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import zstandard
+
+from pipeline.chunk import Chunk, Flag, Origin
+from pipeline.errors import FormatError
+from pipeline.limits import PACK_BYTES, PACK_DECODED_BYTES, PACK_RAW_BYTES
+from pipeline.names import PACK_MAGIC
+
+HEADER_BYTES = 64
+"""What a header counts for against `PACK_RAW_BYTES`: source, five varints and the framing."""
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A chunk without its data; `length` bytes of the pack's data belong to it, in the order of the headers."""
+
+    origin: int  # index into PackBody.origins
+    source: bytes
+    ordinal: int
+    start: int
+    end: int
+    prev_end: int
+    length: int
+    flags: int
+    line_offsets: bytes = b""
+
+
+class PackBody(msgspec.Struct, frozen=True, array_like=True):
+    """What the compressed frame holds.
+
+    Attributes:
+        node: The node whose agent made the pack.
+        heartbeat_ns: 0, or a time T in nanoseconds since the epoch: every byte that containers of this node wrote
+            before T and that belongs to this partition is in this record or in one before it.
+        origins: The distinct origins of the chunks.
+        headers: One for each chunk, in order.
+        data: All chunks' data, one after the other.
+    """
+
+    node: str
+    heartbeat_ns: int
+    origins: list[Origin]
+    headers: list[Header]
+    data: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(PackBody)
+
+
+def encoded_size(chunk: Chunk) -> int:
+    """Bytes that `chunk` counts for against `PACK_RAW_BYTES`."""
+    return len(chunk.data) + len(chunk.line_offsets) + HEADER_BYTES
+
+
+def pack_is_full(raw_bytes: int) -> bool:
+    """Whether a pack of `raw_bytes` (sum of `encoded_size`) has no room for another full chunk."""
+    return raw_bytes >= PACK_RAW_BYTES // 2
+
+
+def encode_pack(
+    chunks: Sequence[Chunk], *, node: str, heartbeat_ns: int = 0, compressor: zstandard.ZstdCompressor
+) -> bytes:
+    """Encode chunks of one partition as one queue record.
+
+    Args:
+        chunks: In the order in which they were read; may be empty when `heartbeat_ns` is set.
+        node: The node whose agent made the pack.
+        heartbeat_ns: See `PackBody`.
+        compressor: Reused by the caller, since making one costs more than compressing a small pack.
+
+    Raises:
+        FormatError: The pack is larger than `PACK_BYTES`; the caller put too much into it.
+    """
+    origins: dict[Origin, int] = {}
+    headers = [
+        Header(
+            origins.setdefault(chunk.origin, len(origins)),
+            chunk.source,
+            chunk.ordinal,
+            chunk.start,
+            chunk.end,
+            chunk.prev_end,
+            len(chunk.data),
+            int(chunk.flags),
+            chunk.line_offsets,
+        )
+        for chunk in chunks
+    ]
+    body = PackBody(node, heartbeat_ns, list(origins), headers, b"".join([chunk.data for chunk in chunks]))
+    record = PACK_MAGIC + compressor.compress(_encoder.encode(body))
+    if len(record) > PACK_BYTES:
+        raise FormatError(f"a pack of {len(record)} bytes is over the limit of {PACK_BYTES}")
+    return record
+
+
+def decode_pack(record: bytes, *, decompressor: zstandard.ZstdDecompressor) -> PackBody:
+    """Decode one queue record.
+
+    Raises:
+        FormatError: Not a pack of a known version, over `PACK_DECODED_BYTES`, or its parts contradict each other.
+    """
+    if record[:1] != PACK_MAGIC:
+        raise FormatError(f"not a pack: first byte {record[:1]!r}")
+    try:
+        frame = memoryview(record)[1:]
+        if zstandard.get_frame_parameters(frame).content_size > PACK_DECODED_BYTES:
+            raise FormatError("a pack claims more than the decoded limit")
+        body = _decoder.decode(decompressor.decompress(frame, max_output_size=PACK_DECODED_BYTES))
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        raise FormatError(f"not a pack: {error}") from error
+    _validate(body)
+    return body
+
+
+def _validate(body: PackBody) -> None:
+    total = 0
+    for header in body.headers:
+        if not 0 <= header.origin < len(body.origins):
+            raise FormatError(f"header names origin {header.origin} of {len(body.origins)}")
+        if header.length < 0 or not 0 <= header.prev_end <= header.start <= header.end:
+            raise FormatError(f"header out of order: {header.prev_end}, {header.start}, {header.end}")
+        if not header.line_offsets and header.length != header.end - header.start:
+            raise FormatError(f"header of {header.length} bytes spans {header.end - header.start}")
+        total += header.length
+    if total != len(body.data):
+        raise FormatError(f"headers state {total} bytes of data, the pack has {len(body.data)}")
+
+
+def chunks_of(body: PackBody) -> Iterable[Chunk]:
+    """The pack's chunks, one by one. For tests and for rules on single chunks; the logger parses the body as a whole."""
+    position = 0
+    for header in body.headers:
+        data = body.data[position : position + header.length]
+        position += header.length
+        yield Chunk(
+            body.origins[header.origin],
+            header.source,
+            header.ordinal,
+            header.start,
+            header.end,
+            header.prev_end,
+            data,
+            Flag(header.flags),
+            header.line_offsets,
+        )

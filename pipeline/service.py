@@ -1,0 +1,120 @@
+"""What every service is made of: its own log, health, `/metrics`, and an orderly stop."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import structlog
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from pipeline.errors import PipelineError
+from pipeline.settings import CommonSettings, split_listen
+
+log = structlog.get_logger()
+
+
+class Health:
+    """Which parts of a service work. A part is ready, or broken for a reason that an operator can act on.
+
+    Parts register themselves as not ready when the service is built, so that it is ready only when all have said so.
+    """
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {}
+
+    def broken(self, part: str, reason: str) -> None:
+        """Say that `part` does not work now, and why."""
+        self._reasons[part] = reason
+
+    def ready(self, part: str) -> None:
+        """Say that `part` works."""
+        self._reasons[part] = ""
+
+    def problems(self) -> dict[str, str]:
+        """Reason for each part that does not work; empty when all do."""
+        return {part: reason for part, reason in self._reasons.items() if reason}
+
+
+def health_routes(health: Health, registry: CollectorRegistry) -> list[web.RouteDef]:
+    """`GET /healthz` (alive), `GET /readyz` (able to serve, else 503 and the broken parts), `GET /metrics`."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async def readyz(_: web.Request) -> web.Response:
+        problems = health.problems()
+        return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
+
+    async def metrics(_: web.Request) -> web.Response:
+        body = await asyncio.to_thread(generate_latest, registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+
+
+@contextlib.asynccontextmanager
+async def listening(app: web.Application, listen: str) -> AsyncIterator[int]:
+    """Serve `app` on `listen` (`host:port`) inside the block; yields the port, which is chosen when 0 was asked for."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        host, port = split_listen(listen)
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def set_up_log(settings: CommonSettings) -> None:
+    """Set up the service's own log: JSON lines on stdout, or a readable form on a terminal."""
+    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks if not console else structlog.processors.ExceptionPrettyPrinter(),
+            structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
+    )
+
+
+def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run a service until it ends or is told to stop.
+
+    Args:
+        main: Gets an event that is set at SIGTERM and SIGINT; stops in the data's direction when it is.
+
+    Returns:
+        Exit status: 0 after an orderly stop, 1 after an error, which is logged.
+    """
+    try:
+        uvloop.run(_until_stopped(main))
+    except* PipelineError as errors:
+        for error in _leaves(errors):
+            log.error("service failed", error=str(error), kind=type(error).__name__)
+        return 1
+    return 0
+
+
+async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await main(stopping)
+
+
+def _leaves(group: BaseExceptionGroup[PipelineError]) -> list[PipelineError]:
+    found: list[PipelineError] = []
+    for error in group.exceptions:
+        found.extend(_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    return found

@@ -1,0 +1,68 @@
+"""Settings that the services share, and how a service reads its own: once, from the environment, at its start."""
+
+from typing import Annotated, Self, TypeVar
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.errors import SettingsError
+
+Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]*):\d{1,5}$")]
+"""`host:port`, `[v6]:port`, or `:port` for all addresses."""
+
+
+class CommonSettings(BaseSettings):
+    """What every service needs. Subclasses add their own fields, under full variable names as aliases."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    queue_url: str = Field(
+        "sqlite:///var/queue.db",
+        validation_alias="QUEUE_URL",
+        description="The queue: `sqlite:///relative/path`, `sqlite:////absolute/path`; options as query parameters.",
+    )
+    log_level: Annotated[str, StringConstraints(pattern="^(debug|info|warning|error)$")] = Field(
+        "info", validation_alias="LOG_LEVEL", description="Least level of the service's own log: debug to error."
+    )
+    log_format: Annotated[str, StringConstraints(pattern="^(auto|json|console)$")] = Field(
+        "auto", validation_alias="LOG_FORMAT", description="`json`, `console`, or `auto`: console on a terminal."
+    )
+    failpoint: str = Field(
+        "", validation_alias="FAILPOINT", description="For fault tests only: `name[:n]` ends the process at that step."
+    )
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsError: Names the variable, what it holds and what is allowed.
+        """
+        return load(cls)
+
+
+S = TypeVar("S", bound=CommonSettings)
+
+
+def load(kind: type[S]) -> S:
+    """See `CommonSettings.load`."""
+    try:
+        return kind()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}={problem['input']!r}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise SettingsError(problems) from error
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Split `host:port` as `Listen` describes it; the host of `:port` is `0.0.0.0`."""
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the documented meaning of `:port`
+
+
+def is_loopback(listen: str) -> bool:
+    """Whether only this machine can reach `listen`."""
+    host, _ = split_listen(listen)
+    return host in {"localhost", "::1"} or host.startswith("127.")
