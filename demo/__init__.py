@@ -1,0 +1,10 @@
+"""Containers without a cluster: log files exactly as containerd and kubelet make them, and what tries them out.
+
+Layers, lower ones know nothing of higher ones::
+
+    containers     one container's log files: pieces, rotation, gzip, copytruncate, restart
+    corpus         seeded generators of realistic lines; a corpus of a given size on disk
+    apps           the apps of the demo: who writes what
+    stack          the services as processes of their own, for benchmarks, fault tests and tries by hand
+    __main__       `python -m demo FOLDER`: the apps, writing at a gentle rate
+"""
