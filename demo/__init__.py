@@ -5,6 +5,8 @@ Layers, lower ones know nothing of higher ones::
     containers     one container's log files: pieces, rotation, gzip, copytruncate, restart
     corpus         seeded generators of realistic lines; a corpus of a given size on disk
     apps           the apps of the demo: who writes what
+    numbered       writers of numbered lines, and the check that each arrived once and in order
     stack          the services as processes of their own, for benchmarks, fault tests and tries by hand
+    follower       a reader that reconnects by its cursor
     __main__       `python -m demo FOLDER`: the apps, writing at a gentle rate
 """
