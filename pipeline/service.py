@@ -96,13 +96,14 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     Returns:
         Exit status: 0 after an orderly stop, 1 after an error, which is logged.
     """
+    status = 0
     try:
         uvloop.run(_until_stopped(main))
     except* PipelineError as errors:
         for error in _leaves(errors):
-            log.error("service failed", error=str(error), kind=type(error).__name__)
-        return 1
-    return 0
+            log.error("service failed", error=str(error), kind=type(error).__name__)  # noqa: TRY400 - raised on purpose: the message says it all
+        status = 1
+    return status
 
 
 async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -17,18 +17,24 @@ class CommonSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     queue_url: str = Field(
-        "sqlite:///var/queue.db",
+        default="sqlite:///var/queue.db",
         validation_alias="QUEUE_URL",
         description="The queue: `sqlite:///relative/path`, `sqlite:////absolute/path`; options as query parameters.",
     )
     log_level: Annotated[str, StringConstraints(pattern="^(debug|info|warning|error)$")] = Field(
-        "info", validation_alias="LOG_LEVEL", description="Least level of the service's own log: debug to error."
+        default="info",
+        validation_alias="LOG_LEVEL",
+        description="Least level of the service's own log: debug to error.",
     )
     log_format: Annotated[str, StringConstraints(pattern="^(auto|json|console)$")] = Field(
-        "auto", validation_alias="LOG_FORMAT", description="`json`, `console`, or `auto`: console on a terminal."
+        default="auto",
+        validation_alias="LOG_FORMAT",
+        description="`json`, `console`, or `auto`: console on a terminal.",
     )
     failpoint: str = Field(
-        "", validation_alias="FAILPOINT", description="For fault tests only: `name[:n]` ends the process at that step."
+        default="",
+        validation_alias="FAILPOINT",
+        description="For fault tests only: `name[:n]` ends the process at that step.",
     )
 
     @classmethod
@@ -59,7 +65,7 @@ def load(kind: type[S]) -> S:
 def split_listen(listen: str) -> tuple[str, int]:
     """Split `host:port` as `Listen` describes it; the host of `:port` is `0.0.0.0`."""
     host, _, port = listen.rpartition(":")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - the documented meaning of `:port`
+    return host.strip("[]") or "0.0.0.0", int(port)
 
 
 def is_loopback(listen: str) -> bool:
