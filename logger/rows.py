@@ -9,6 +9,7 @@ A stored line is named by (source, offset, continuation). Two orders matter:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,12 @@ one (source, offset). `time` is `time_ns` in microseconds, for people and SQL.
 
 READING_ORDER = ("order_ns", "ordinal", "source", "offset", "continuation")
 ARRIVAL_ORDER = ("queue_offset", "ordinal", "source", "offset", "continuation")
+
+
+_ROW_BYTES: Final = 6 * 8 + 2 * 4 + 1
+"""Bytes of a row in the arrays of a `Batch`."""
+
+_UINT16_CODES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +113,45 @@ class Batch:
     facts: list[ChunkFacts]
     heartbeats: Mapping[str, int]
     arrived_ns: int
-    _by_app: dict[str, npt.NDArray[np.int64]] | None = field(default=None, repr=False)
+    _by_app: "_RowsByApp | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.starts)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the batch counts for against the head's budget: raw data and row arrays."""
+        return len(self.buffer) + self.rows * _ROW_BYTES
+
+    def of_app(self, app: str) -> npt.NDArray[np.int64]:
+        """Indices of the app's rows, ascending. The index over all apps is built once, at the first call."""
+        if self._by_app is None:
+            self._by_app = _RowsByApp.of(self.facts, self.facts_index)
+        return self._by_app.rows(app)
+
+
+@dataclass(frozen=True, slots=True)
+class _RowsByApp:
+    """Rows grouped by app: those of app `c` are `order[bounds[c]:bounds[c + 1]]`."""
+
+    codes: Mapping[str, int]
+    order: npt.NDArray[np.int64]
+    bounds: list[int]
+
+    @classmethod
+    def of(cls, facts: list[ChunkFacts], facts_index: npt.NDArray[np.int32]) -> "_RowsByApp":
+        codes: dict[str, int] = {}
+        code_of_facts = np.array([codes.setdefault(each.app, len(codes)) for each in facts], np.int32)
+        of_rows = code_of_facts[facts_index] if len(facts) else np.zeros(0, np.int32)
+        # Two bytes sort by radix, in linear time.
+        narrow = of_rows.astype(np.uint16) if len(codes) <= _UINT16_CODES else of_rows
+        bounds = np.concatenate(([0], np.cumsum(np.bincount(of_rows, minlength=len(codes)))))
+        return cls(codes, np.argsort(narrow, kind="stable"), bounds.tolist())
+
+    def rows(self, app: str) -> npt.NDArray[np.int64]:
+        code = self.codes.get(app)
+        if code is None:
+            return np.zeros(0, np.int64)
+        return self.order[self.bounds[code] : self.bounds[code + 1]]

@@ -1,0 +1,189 @@
+"""The head: the newest rows, in memory, and how far each shard is complete.
+
+Everything here runs on the event loop; only what is inside a batch is ever handed to a thread, and it never changes.
+A batch goes through three ages: waiting (not committed), kept (committed, and in the table too, for readers that
+pinned an older version), gone. Both ages share one budget of bytes: waiting batches stop the fetching, kept ones make
+room for them.
+"""
+
+import asyncio
+import bisect
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from logger.rows import Batch
+
+_next_offset = attrgetter("next_offset")
+
+
+@dataclass(slots=True)
+class _Shard:
+    """Batches of one shard, by offset. `committed_at` belongs to the first of them, those that are committed."""
+
+    next_offset: int
+    batches: deque[Batch] = field(default_factory=deque)
+    committed_at: deque[float] = field(default_factory=deque)
+    heartbeats: dict[str, int] = field(default_factory=dict)
+
+
+class Head:
+    """Newest rows of all shards.
+
+    Args:
+        limit_bytes: Most bytes in memory; when as many wait for a commit, `room` does not return.
+        keep_seconds: How long committed batches stay, as far as the budget allows.
+        shards: All shards that this logger reads; a watermark needs to have heard of each.
+        gone_nodes: Nodes that hold no watermark back.
+        clock: Seconds, for `keep_seconds` only.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit_bytes: int,
+        keep_seconds: float = 60.0,
+        shards: Iterable[int] = (),
+        gone_nodes: Collection[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit_bytes = limit_bytes
+        self._keep_seconds = keep_seconds
+        self._shards = {shard: _Shard(0) for shard in shards}
+        self._gone_nodes = frozenset(gone_nodes)
+        self._clock = clock
+        self._waiting_bytes = 0
+        self._kept_bytes = 0
+        self._changes = 0
+        self._changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    def resume(self, shard: int, next_offset: int, heartbeats: Mapping[str, int]) -> None:
+        """Begin a shard where the table ends: what was committed up to there, and the heartbeats consumed by then."""
+        self._shards[shard] = _Shard(next_offset, heartbeats=dict(heartbeats))
+        self._announce()
+
+    def append(self, batch: Batch) -> None:
+        """Add a batch that follows its shard's last one, and wake the followers."""
+        shard = self._shards.setdefault(batch.shard, _Shard(batch.first_offset))
+        shard.batches.append(batch)
+        shard.next_offset = batch.next_offset
+        shard.heartbeats.update(batch.heartbeats)
+        self._waiting_bytes += batch.memory_bytes
+        self._evict()
+        self._announce()
+
+    def batches(self, shard: int, from_offset: int) -> Sequence[Batch]:
+        """The shard's batches with rows from `from_offset` on, in order, as far as they are still in memory.
+
+        A table version's position is always the boundary of a batch. When `oldest` is above it, the batches between are
+        gone from memory, and a newer table version has their rows.
+        """
+        found = self._shards.get(shard)
+        if found is None or from_offset >= found.next_offset:
+            return ()
+        held = list(found.batches)
+        return held[bisect.bisect_right(held, from_offset, key=_next_offset) :]
+
+    def oldest(self, shard: int) -> int | None:
+        """First queue offset still in memory; `None` when nothing is."""
+        found = self._shards.get(shard)
+        return found.batches[0].first_offset if found is not None and found.batches else None
+
+    def ends(self) -> dict[int, int]:
+        """For each shard, the offset after the last record that is in the head or committed."""
+        return {shard: held.next_offset for shard, held in self._shards.items()}
+
+    def waiting(self) -> dict[int, list[Batch]]:
+        """The batches that are not committed, for each shard that has any."""
+        held = {number: list(shard.batches)[len(shard.committed_at) :] for number, shard in self._shards.items()}
+        return {number: batches for number, batches in held.items() if batches}
+
+    def committed(self, positions: Mapping[int, int]) -> None:
+        """Note that everything before `positions` is in the table: those batches are only kept for a while now."""
+        now = self._clock()
+        for number, position in positions.items():
+            shard = self._shards[number]
+            for batch in list(shard.batches)[len(shard.committed_at) :]:
+                if batch.next_offset > position:
+                    break
+                shard.committed_at.append(now)
+                self._waiting_bytes -= batch.memory_bytes
+                self._kept_bytes += batch.memory_bytes
+        self._evict()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that are not committed."""
+        return self._waiting_bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of committed batches still in memory."""
+        return self._kept_bytes
+
+    async def room(self) -> None:
+        """Wait until fewer bytes wait for a commit than the budget allows."""
+        await self._has_room.wait()
+
+    @property
+    def changes(self) -> int:
+        """Counts appended batches; what `wait` takes and gives."""
+        return self._changes
+
+    async def wait(self, seen: int) -> int:
+        """Wait until the counter of changes is above `seen`; returns it."""
+        while self._changes <= seen:
+            await self._changed.wait()
+        return self._changes
+
+    def watermark(self, app: str | None = None) -> int | None:
+        """Time up to which lines are known to be complete, nanoseconds since the epoch; `None` while unknown.
+
+        The minimum over all shards, and over the nodes heard of in each: an app may be spread over all of them.
+        """
+        del app  # one day an app's shards may be known; today each may hold any app
+        marks = [self.shard_watermark(shard) for shard in self._shards]
+        known = [mark for mark in marks if mark is not None]
+        return min(known) if known and len(known) == len(marks) else None
+
+    def shard_watermark(self, shard: int) -> int | None:
+        """Watermark of one shard: the minimum over its nodes that are not declared gone."""
+        nodes = self._shards[shard].heartbeats
+        return min((time_ns for node, time_ns in nodes.items() if node not in self._gone_nodes), default=None)
+
+    def node_heartbeats(self) -> dict[str, int]:
+        """For each node that is not declared gone, the oldest of its newest heartbeats in the shards."""
+        oldest: dict[str, int] = {}
+        for shard in self._shards.values():
+            for node, time_ns in shard.heartbeats.items():
+                if node not in self._gone_nodes:
+                    oldest[node] = min(time_ns, oldest.get(node, time_ns))
+        return oldest
+
+    def _announce(self) -> None:
+        self._changes += 1
+        # Whoever waits holds the old event; whoever comes later gets a fresh one, and reads the counter first.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _evict(self) -> None:
+        """Let kept batches go: those past their time, then the oldest ones until the budget holds."""
+        expiry = self._clock() - self._keep_seconds
+        for shard in self._shards.values():
+            while shard.committed_at and shard.committed_at[0] <= expiry:
+                self._drop_oldest(shard)
+        while self._kept_bytes and self._kept_bytes + self._waiting_bytes > self._limit_bytes:
+            kept = [shard for shard in self._shards.values() if shard.committed_at]
+            self._drop_oldest(min(kept, key=lambda shard: shard.committed_at[0]))
+        if self._waiting_bytes < self._limit_bytes:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
+
+    def _drop_oldest(self, shard: _Shard) -> None:
+        shard.committed_at.popleft()
+        self._kept_bytes -= shard.batches.popleft().memory_bytes
