@@ -20,7 +20,9 @@ from pipeline.errors import FormatError
 
 INDEX_KEY: Final = b"deis.index"
 INDEX_VERSION: Final = 1
-_MAX_INDEX_BYTES: Final = 64 * 1024 * 1024  # 64 MiB: about 200,000 apps with the longest names; a hostile frame stops here
+_MAX_INDEX_BYTES: Final = (
+    64 * 1024 * 1024
+)  # 64 MiB: about 200,000 apps with the longest names; a hostile frame stops here
 
 
 class AppIndex(Mapping[str, AppRange]):

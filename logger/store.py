@@ -121,7 +121,7 @@ class Store:
         with translated("listing"):
             return sorted(path.name for path in self._root.glob(f"{prefix}*") if path.is_dir())
 
-    def list(self, folder: str) -> list[ObjectFact]:
+    def objects(self, folder: str) -> list[ObjectFact]:
         """The objects right below `folder`, sorted by name; empty when there is no such folder."""
         facts = []
         with translated(f"listing {folder}"), contextlib.suppress(FileNotFoundError):

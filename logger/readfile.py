@@ -1,0 +1,100 @@
+"""Reading data files: footers, kept in bounded memory, and only the row groups that are asked for."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from logger.catalog import INDEX_KEY, decode_entry
+from logger.snapshot import FileEntry
+from logger.store import Store, translated
+from pipeline.limits import MIB
+
+FOOTER_CACHE_BYTES: Final = 64 * MIB
+"""Of footers as they are on disk; in memory they take about three times as much. A file of 64 MB has one of 0.2 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Footer:
+    metadata: pq.FileMetaData
+    ends: npt.NDArray[np.int64]  # the index after the last row of each row group
+
+
+class FileReader:
+    """Reads rows of data files. Safe to call from many threads."""
+
+    def __init__(self, store: Store, *, cache_bytes: int = FOOTER_CACHE_BYTES) -> None:
+        self._store = store
+        self._cache_bytes = cache_bytes
+        self._footers: OrderedDict[str, _Footer] = OrderedDict()
+        self._held_bytes = 0
+        self._lock = threading.Lock()
+
+    def read(self, entry: FileEntry, *, start: int, count: int, columns: Sequence[str]) -> pa.Table:
+        """Read `count` rows from `start` on, of the columns named, in that order.
+
+        Raises:
+            StoreUnavailableError: The storage fails, or the file is gone (the snapshot is hours old: take a new one).
+            ValueError: The file has no such rows.
+        """
+        if not 0 <= start <= start + count <= entry.rows:
+            raise ValueError(f"{entry.path} has {entry.rows} rows, asked for {count} from {start} on")
+        footer = self._footer(entry.path)
+        first = int(np.searchsorted(footer.ends, start, side="right"))
+        last = int(np.searchsorted(footer.ends, start + count, side="left"))
+        groups = range(first, min(last + 1, len(footer.ends))) if count else range(0)
+        before = int(footer.ends[first - 1]) if first else 0
+        with translated(f"reading {entry.path}"), self._store.reading(entry.path) as source:
+            file = pq.ParquetFile(source, metadata=footer.metadata)
+            table = file.read_row_groups(list(groups), columns=list(columns), use_threads=False)
+        return table.select(list(columns)).slice(start - before, count)
+
+    def row_group_ends(self, entry: FileEntry) -> list[int]:
+        """The index after the last row of each row group, ascending."""
+        ends: list[int] = self._footer(entry.path).ends.tolist()
+        return ends
+
+    def _footer(self, path: str) -> _Footer:
+        with self._lock:
+            footer = self._footers.get(path)
+            if footer is not None:
+                self._footers.move_to_end(path)
+                return footer
+        metadata = _read_footer(self._store, path)
+        rows = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        footer = _Footer(metadata, np.cumsum(rows, dtype=np.int64))
+        self._keep(path, footer)
+        return footer
+
+    def _keep(self, path: str, footer: _Footer) -> None:
+        with self._lock:
+            if path in self._footers:
+                return
+            self._footers[path] = footer
+            self._held_bytes += footer.metadata.serialized_size
+            while self._held_bytes > self._cache_bytes and len(self._footers) > 1:
+                _, dropped = self._footers.popitem(last=False)
+                self._held_bytes -= dropped.metadata.serialized_size
+
+
+def read_entry(store: Store, path: str, *, size_bytes: int) -> FileEntry:
+    """Read what a data file's footer says about it.
+
+    Raises:
+        StoreUnavailableError: The storage fails, or the file is gone.
+        FormatError: The file has no app index of a version known here.
+    """
+    encoded = (_read_footer(store, path).metadata or {}).get(INDEX_KEY)
+    date = path.partition("/")[0].removeprefix("date=")
+    return decode_entry(encoded, path=path, date=date, size_bytes=size_bytes)
+
+
+def _read_footer(store: Store, path: str) -> pq.FileMetaData:
+    with translated(f"reading {path}"), store.reading(path) as source:
+        return pq.read_metadata(source)

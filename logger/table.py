@@ -1,0 +1,334 @@
+"""The table: one handle for ingest, which commits, and any number of readers, which pin snapshots.
+
+The protocol of a commit (rows, queue positions and resume state become visible together, exactly once)::
+
+    write data files   durable, not yet part of the table
+    write state        durable, under a new id that tells this commit from all others
+    advance            to the newest version of the log
+      my id is there?    done: an attempt before was taken after all
+      fence              position and state id of each shard are what I committed last; else another logger took over
+    append             files, `<queue id>/<shard>` = next offset, `<queue id>/<shard>/state` = id, on that very version
+    advance            again: only finding my id there says that it worked
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date as Date  # noqa: N812 - `date` is the partition column here
+from types import MappingProxyType
+from typing import Final, Self
+
+import pyarrow as pa
+
+from logger.commit import CommitRefusedError, LogWriter, add_action
+from logger.datafile import write_data_file
+from logger.deltalog import EMPTY, LogState, read_log
+from logger.readfile import FileReader, read_entry
+from logger.snapshot import FileEntry, Snapshot, change_catalog
+from logger.state import UNREFERENCED_SECONDS, id_ms, new_id, read_state, write_state
+from logger.store import Store, open_store
+from pipeline.errors import FencedError, StoreUnavailableError
+from pipeline.failpoints import failpoint
+
+ATTEMPTS: Final = 10
+"""A commit gives way to this many others before it counts as the storage not answering (deltalake tries 15 in each)."""
+
+_NONE: Final[Mapping[str, FileEntry]] = MappingProxyType({})
+
+NOWHERE: Final = (0, 0)
+"""Position and state id of a shard that was never committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A commit whose files are written: what an attempt, and a repetition of it, puts into the log."""
+
+    identity: int
+    positions: Mapping[int, int]
+    states: Mapping[int, bytes]
+    entries: tuple[FileEntry, ...]
+
+    def serves(self, positions: Mapping[int, int], states: Mapping[int, bytes]) -> bool:
+        """Whether this is the same commit. Same positions and states mean the same rows."""
+        return self.positions == positions and self.states == states
+
+    def is_old(self) -> bool:
+        """Whether upkeep may soon take the files for orphans."""
+        return id_ms(new_id()) - id_ms(self.identity) > UNREFERENCED_SECONDS * 1000 // 2
+
+
+class IngestTable:
+    """The one handle for ingest, never shared with readers. Methods block; call them through `asyncio.to_thread`."""
+
+    def __init__(self, store: Store, *, queue_id: str) -> None:
+        self._store = store
+        self._queue_id = queue_id
+        self._lock = threading.Lock()
+        self._log = LogWriter(store)
+        self._view = _View(store, queue_id)
+        self._held: dict[int, tuple[int, int]] = {}
+        self._prepared: _Prepared | None = None
+        self._take(self._log.advance())
+
+    @classmethod
+    def open(cls, store_url: str, *, queue_id: str) -> Self:
+        """Open the table for ingest of the queue `queue_id`; it is made if it is not there.
+
+        Raises:
+            SettingsError: The URL is of no known kind.
+            StoreUnavailableError: The storage fails.
+        """
+        return cls(open_store(store_url), queue_id=queue_id)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The table as this handle saw it last."""
+        return self._view.snapshot
+
+    def load_states(self) -> dict[int, bytes]:
+        """Take the shards as they stand: the resume state of each, as committed last. Call it before fetching.
+
+        From now on a commit is fenced against what was read here; what the caller held in memory before is void.
+
+        Raises:
+            StoreUnavailableError: The storage fails.
+        """
+        with self._lock:
+            for _ in range(ATTEMPTS):
+                states = self._read_states(self._log.advance())
+                if states is not None:
+                    self._prepared = None
+                    self._take(self._log.state)
+                    return states
+        raise StoreUnavailableError("resume states are named by the table but are not there")
+
+    def commit(
+        self, *, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]
+    ) -> Snapshot:
+        """Commit rows, positions and resume state, all or nothing; durable when it returns.
+
+        After a `StoreUnavailableError` repeat the call with the same arguments: an attempt that was taken after all is
+        found, files that are written already are used.
+
+        Args:
+            parts: Day of arrival (`YYYY-MM-DD`) to rows in `logger.rows.SCHEMA`, in the order of the files.
+            positions: Next queue offset of each shard concerned, never less than before.
+            states: Resume state of the same shards.
+
+        Returns:
+            The table at a version that holds this commit.
+
+        Raises:
+            FencedError: Another logger committed one of the shards; nothing was committed.
+            StoreUnavailableError: No room, or the storage does not answer.
+        """
+        _check_arguments(parts, positions, states)
+        with self._lock:
+            if not positions:
+                return self._take(self._log.advance())
+            prepared = self._prepare(parts, positions, states)
+            for _ in range(ATTEMPTS):
+                if self._is_in(prepared, self._log.advance()):
+                    return self._adopt(prepared)
+                self._check_fence(positions)
+                self._append(prepared)
+        raise StoreUnavailableError(f"{ATTEMPTS} commits were refused in favour of others")
+
+    def _prepare(
+        self, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]
+    ) -> _Prepared:
+        last = self._prepared
+        if last is not None and last.serves(positions, states):
+            if not last.is_old() or self._is_in(last, self._log.advance()):
+                return last
+            self._discard(last.entries)
+        identity = new_id()
+        entries = self._write_parts(parts, identity)
+        failpoint("logger.commit.data")
+        try:
+            write_state(self._store, identity, states)
+        except StoreUnavailableError:
+            self._discard(entries)
+            raise
+        failpoint("logger.commit.state")
+        self._prepared = _Prepared(identity, dict(positions), dict(states), entries)
+        return self._prepared
+
+    def _write_parts(self, parts: Mapping[str, pa.Table], identity: int) -> tuple[FileEntry, ...]:
+        entries: list[FileEntry] = []
+        try:
+            for date, table in sorted(parts.items()):
+                path = f"date={date}/{identity:016x}.parquet"
+                if table.num_rows:
+                    entries.append(
+                        write_data_file(self._store, path, table, queue_id=self._queue_id, created_ms=id_ms(identity))
+                    )
+        except StoreUnavailableError:
+            self._discard(entries)
+            raise
+        return tuple(entries)
+
+    def _append(self, prepared: _Prepared) -> None:
+        transactions = {_position_id(self._queue_id, shard): to for shard, to in prepared.positions.items()}
+        transactions |= {_state_id(self._queue_id, shard): prepared.identity for shard in prepared.positions}
+        failpoint("logger.commit.before")
+        try:
+            self._log.append([add_action(entry) for entry in prepared.entries], transactions)
+        except CommitRefusedError:
+            return  # the next look at the log tells by whom: upkeep (append again), or another logger (fenced)
+        failpoint("logger.commit.after")
+
+    def _is_in(self, prepared: _Prepared, state: LogState) -> bool:
+        return any(
+            state.transactions.get(_state_id(self._queue_id, shard)) == prepared.identity
+            for shard in prepared.positions
+        )
+
+    def _check_fence(self, positions: Mapping[int, int]) -> None:
+        standing = _standing(self._log.state, self._queue_id)
+        for shard, position in positions.items():
+            held = self._held.get(shard, NOWHERE)
+            if standing.get(shard, NOWHERE) != held:
+                raise FencedError(
+                    f"shard {shard} stands at {standing.get(shard, NOWHERE)[0]}, this logger left it at {held[0]}"
+                )
+            if position < held[0]:
+                raise ValueError(f"shard {shard} would go back from {held[0]} to {position}")
+
+    def _adopt(self, prepared: _Prepared) -> Snapshot:
+        snapshot = self._view.at(self._log.state, {entry.path: entry for entry in prepared.entries})
+        self._held |= {shard: (to, prepared.identity) for shard, to in prepared.positions.items()}
+        self._prepared = None
+        return snapshot
+
+    def _take(self, state: LogState) -> Snapshot:
+        snapshot = self._view.at(state)
+        self._held = _standing(state, self._queue_id)
+        return snapshot
+
+    def _read_states(self, log: LogState) -> dict[int, bytes] | None:
+        files: dict[int, dict[int, bytes]] = {}
+        states: dict[int, bytes] = {}
+        for shard, (_, identity) in _standing(log, self._queue_id).items():
+            if identity not in files:
+                found = read_state(self._store, identity)
+                if found is None:
+                    return None  # superseded and swept since: look at the log again
+                files[identity] = found
+            states[shard] = files[identity][shard]
+        return states
+
+    def _discard(self, entries: tuple[FileEntry, ...] | list[FileEntry]) -> None:
+        for entry in entries:
+            self._store.delete(entry.path)
+
+
+class TableReader:
+    """A handle for reading, with pinned snapshots. Methods block, and are safe to call from many threads."""
+
+    def __init__(self, store: Store, *, queue_id: str) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._view = _View(store, queue_id)
+        self._files = FileReader(store)
+        self._state = EMPTY
+        self.refresh()
+
+    @classmethod
+    def open(cls, store_url: str, *, queue_id: str) -> Self:
+        """Open the table for reading; one that is not there yet reads as empty, at version -1.
+
+        Raises:
+            SettingsError: The URL is of no known kind.
+            StoreUnavailableError: The storage fails.
+        """
+        return cls(open_store(store_url), queue_id=queue_id)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The table as `refresh` saw it last."""
+        return self._view.snapshot
+
+    def refresh(self) -> Snapshot:
+        """Look for a newer version. Costs two small reads when there is none.
+
+        Raises:
+            StoreUnavailableError: The storage fails.
+        """
+        with self._lock:
+            for attempt in range(ATTEMPTS):
+                self._state = read_log(self._store, self._state)
+                try:
+                    return self._view.at(self._state)
+                except StoreUnavailableError:
+                    # A file that was taken out of the table and swept since: the log knows by now.
+                    if attempt == ATTEMPTS - 1 or read_log(self._store, self._state) is self._state:
+                        raise
+        raise AssertionError
+
+    def read(self, entry: FileEntry, *, start: int, count: int, columns: Sequence[str]) -> pa.Table:
+        """See `logger.readfile.FileReader.read`."""
+        return self._files.read(entry, start=start, count=count, columns=columns)
+
+
+class _View:
+    """Turns states of the log into snapshots; footers of files that are new to it are read, once each."""
+
+    def __init__(self, store: Store, queue_id: str) -> None:
+        self._store = store
+        self._queue_id = queue_id
+        self._snapshot = Snapshot(-1, {}, {})
+
+    @property
+    def snapshot(self) -> Snapshot:
+        return self._snapshot
+
+    def at(self, state: LogState, known: Mapping[str, FileEntry] = _NONE) -> Snapshot:
+        before = self._snapshot
+        if state.version == before.version:
+            return before
+        gone = [before.files[path] for path in before.files.keys() - state.files.keys()]
+        new = [
+            known.get(path) or read_entry(self._store, path, size_bytes=state.files[path])
+            for path in sorted(state.files.keys() - before.files.keys())
+        ]
+        files = dict(before.files)
+        for entry in gone:
+            del files[entry.path]
+        files.update((entry.path, entry) for entry in new)
+        positions = {shard: position for shard, (position, _) in _standing(state, self._queue_id).items()}
+        catalog = change_catalog(before.catalog, added=new, removed=gone)
+        self._snapshot = Snapshot(state.version, positions, files, catalog)
+        return self._snapshot
+
+
+def _position_id(queue_id: str, shard: int) -> str:
+    return f"{queue_id}/{shard}"
+
+
+def _state_id(queue_id: str, shard: int) -> str:
+    return f"{queue_id}/{shard}/state"
+
+
+def _standing(state: LogState, queue_id: str) -> dict[int, tuple[int, int]]:
+    """Position and state id of each shard that was ever committed."""
+    prefix = f"{queue_id}/"
+    shards = (name.removeprefix(prefix) for name in state.transactions if name.startswith(prefix))
+    return {
+        int(shard): (
+            state.transactions[_position_id(queue_id, int(shard))],
+            state.transactions.get(_state_id(queue_id, int(shard)), 0),
+        )
+        for shard in shards
+        if shard.isdecimal()
+    }
+
+
+def _check_arguments(parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]) -> None:
+    if positions.keys() != states.keys():
+        raise ValueError(f"positions are of shards {sorted(positions)}, states of {sorted(states)}")
+    if parts and not positions:
+        raise ValueError("rows without positions would be committed again after a restart")
+    for date in parts:
+        if Date.fromisoformat(date).isoformat() != date:
+            raise ValueError(f"{date!r} is no day in the form YYYY-MM-DD")
