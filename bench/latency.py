@@ -1,0 +1,103 @@
+"""The one-process form: from an append to a follower, and what it costs when nothing happens."""
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from bench.figures import Figure
+from bench.material import MB, SEED, Material
+from demo.containers import ContainerLog
+from demo.corpus import make_container, make_pods, stored_lines, write_corpus
+from demo.follower import Follower, Line
+from demo.stack import Stack, StackError, pause, wait_until
+
+LINES: Final = 1000
+LINES_PER_SECOND: Final = 50
+LOAD_BYTES_PER_SECOND: Final = 2_000_000
+IDLE_SECONDS: Final = 20.0
+BUSY: Final = {"LOGGER_FLUSH_SECONDS": "1", "LOGGER_UPKEEP_SECONDS": "2"}
+"""Flush and upkeep ten and more times as often as by default: the follower is to feel them."""
+
+_TICK_SECONDS: Final = 0.02
+
+
+def follow_latency_ms(material: Material) -> list[Figure]:
+    """Time from a line's write to its arrival at a follower over HTTP, with other apps writing 2 MB/s."""
+    took: list[float] = []
+
+    def on_line(line: Line, arrived_ns: int) -> None:
+        took.append((arrived_ns - int(line["message"].split()[1])) / 1e6)
+
+    with Stack(material.run / "follow", settings=BUSY) as stack:
+        stack.start("all")
+        stack.wait_ready("agent", "logger", "monitor", seconds=120)
+        container = make_container(random.Random(SEED), app="follow", process="web")
+        with _load(stack), Follower(stack.ports["logger"], "follow", on_line, lines=0) as follower:
+            log = ContainerLog(stack.pod_logs, container)
+            wait_until(lambda: follower.connections > 0, seconds=60, what="follower is connected")
+            for number in range(LINES):
+                log.write(b"line %d %d" % (time.time_ns(), number))
+                pause(1 / LINES_PER_SECOND)
+            log.close()
+            wait_until(lambda: len(took) >= LINES, seconds=60, what=f"{LINES} lines, {len(took)} came")
+        ended = stack.processes["all"].stop()
+    if len(took) != LINES:
+        raise StackError(f"{len(took)} lines of {LINES}")
+    took.sort()
+    details = {
+        "p50": took[LINES // 2],
+        "p99": took[LINES * 99 // 100],
+        "max": took[-1],
+        "lines": LINES,
+        "load_mb_per_s": LOAD_BYTES_PER_SECOND / MB,
+        "cpu_s": ended.cpu_seconds,
+    }
+    return [Figure("follow_latency_ms", details["p99"], "ms", details)]
+
+
+@contextlib.contextmanager
+def _load(stack: Stack) -> Iterator[None]:
+    """Other apps writing in a thread, inside the block."""
+    stopping = threading.Event()
+    pods = make_pods(seed=SEED, apps=8, pods_per_app=1)
+    share = int(LOAD_BYTES_PER_SECOND * _TICK_SECONDS / len(pods))
+
+    def write() -> None:
+        texts = [stored_lines(random.Random(number), pod) for number, pod in enumerate(pods)]
+        logs = [ContainerLog(stack.pod_logs, pod.container) for pod in pods]
+        while not stopping.wait(_TICK_SECONDS):
+            for text, log in zip(texts, logs, strict=True):
+                size = 0
+                block = []
+                while size < share:
+                    block.append(next(text))
+                    size += len(block[-1])
+                log.write_stored(b"".join(block))
+        for log in logs:
+            log.close()
+
+    thread = threading.Thread(target=write, name="load")
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def idle_cpu_percent(material: Material) -> list[Figure]:
+    """CPU of all services in one process, 60 containers that write nothing, default settings; of one core."""
+    with Stack(material.run / "idle") as stack:
+        write_corpus(stack.pod_logs, total_bytes=60 * 1024, seed=SEED)
+        process = stack.start("all")
+        stack.wait_ready("agent", "logger", "monitor", seconds=120)
+        pause(IDLE_SECONDS)  # past the first flush
+        before, begin = process.cpu_seconds(), time.monotonic()
+        pause(IDLE_SECONDS)
+        used, took = process.cpu_seconds() - before, time.monotonic() - begin
+        details = {"cpu_s": used, "took_s": took, "rss_mb": process.rss_bytes() / MB}
+        process.stop()
+    return [Figure("idle_cpu_percent", 100 * used / took, "%", details)]
