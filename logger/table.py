@@ -270,6 +270,10 @@ class TableReader:
         """See `logger.readfile.FileReader.read`."""
         return self._files.read(entry, start=start, count=count, columns=columns)
 
+    def row_group_ends(self, entry: FileEntry) -> list[int]:
+        """See `logger.readfile.FileReader.row_group_ends`."""
+        return self._files.row_group_ends(entry)
+
 
 class _View:
     """Turns states of the log into snapshots; footers of files that are new to it are read, once each."""
