@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+from prometheus_client.registry import Collector
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -88,6 +89,9 @@ class Consumer(Protocol):
     async def commit(self, positions: Mapping[int, int]) -> None:
         """Tell the queue up to where this consumer group has no more need of records: for retention and lag only."""
 
+    async def committed(self) -> dict[int, int]:
+        """This group's positions, none before the oldest record kept: for a reader without a store of its own."""
+
     async def close(self) -> None:
         """Give back files and sockets."""
 
@@ -121,3 +125,14 @@ async def open_consumer(url: str, *, group: str) -> Consumer:
     from pipeline.queue.sqlite import SqliteConsumer, parse_url  # noqa: PLC0415 - only the kind in use is imported
 
     return await SqliteConsumer.open(parse_url(url), group=group)
+
+
+def queue_collector(url: str) -> Collector:
+    """Metrics of the queue that `url` names, read at each scrape: lag by group and partition, losses, budget used.
+
+    Raises:
+        SettingsError: The URL is of no known kind, or an option is out of its range.
+    """
+    from pipeline.queue.sqlite import QueueCollector, parse_url  # noqa: PLC0415 - only the kind in use is imported
+
+    return QueueCollector(parse_url(url))
