@@ -1,0 +1,154 @@
+"""HTTP: one logger, its answers as streams of complete lines, and its errors as words that help.
+
+Redirects are not followed: a token goes only where the person sent it.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from deis_logs.errors import CliError, LostError, ServerError, UsageError
+from deis_logs.lines import App, decode_apps
+from deis_logs.profile import Target
+from deis_logs.query import Parameters
+from pipeline.limits import KIB, MIB
+
+CONNECT_SECONDS: Final = 10.0
+HISTORY_SILENCE_SECONDS: Final = 120.0
+"""A search may scan for long before its first line."""
+
+FOLLOW_SILENCE_SECONDS: Final = 20.0
+"""A follow sends a sign of life every 5 seconds."""
+
+_READ_BYTES: Final = 512 * KIB
+_LINE_BYTES: Final = 32 * MIB  # a row of 1 MiB as JSON escapes and base64 is about 8 MiB
+_ERROR_BYTES: Final = 4 * KIB
+_RETRIABLE: Final = frozenset({429, 500, 502, 503, 504})
+
+
+class _ErrorBody(msgspec.Struct):
+    error: str
+
+
+class Client:
+    """Requests to one logger.
+
+    Args:
+        target: The logger.
+        session: Open for the life of this object.
+    """
+
+    def __init__(self, *, target: Target, session: aiohttp.ClientSession) -> None:
+        self._target = target
+        self._session = session
+
+    async def apps(self) -> list[App]:
+        """List the apps that the token may read."""
+        async with self.get("/v1/apps", [], silence_seconds=HISTORY_SILENCE_SECONDS) as response:
+            return decode_apps(await response.read())
+
+    @asynccontextmanager
+    async def get(
+        self, path: str, parameters: Parameters, *, silence_seconds: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; the answer's body may be read inside the block, where its errors are translated too.
+
+        Raises:
+            LostError: No answer, one that broke off, or one that says "later".
+            UsageError: A parameter is refused.
+            ServerError: Any other refusal.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds)
+        try:
+            async with self._session.get(
+                f"{self._target.url}{path}", params=parameters, timeout=limits, allow_redirects=False
+            ) as response:
+                if response.status != HTTPStatus.OK:
+                    raise await self._refusal(response)
+                yield response
+        except aiohttp.ClientError as error:
+            raise self._lost(error) from error
+        except TimeoutError as error:
+            raise LostError(f"{self._target.url} did not answer in time") from error
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> CliError:
+        said = _said(await response.content.read(_ERROR_BYTES))
+        status = response.status
+        if status == 400:  # noqa: PLR2004 - HTTP's own numbers are clearer than names here
+            return UsageError(f"the logger refuses the request: {said or 'a parameter is wrong'}")
+        if status in _RETRIABLE:
+            return LostError(f"the logger cannot answer now ({status}{said and ': '}{said}): try again later")
+        advice = {
+            401: "a valid token is needed: log in with `deis login`, or give --token-file or DEIS_LOGS_TOKEN",
+            403: "the token may not read this app: ask the app's owner, or use another token",
+            404: f"there is no logger at {self._target.url}: check --url or DEIS_LOGS_URL",
+        }.get(status)
+        if 300 <= status < 400:  # noqa: PLR2004 - same
+            advice = f"{self._target.url} points to {response.headers.get('Location', 'elsewhere')}: give that as --url"
+        return ServerError(f"{advice or 'the logger refuses the request'} ({status}{said and ': '}{said})")
+
+    def _lost(self, error: aiohttp.ClientError) -> CliError:
+        url = self._target.url
+        if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
+            return ServerError(f"the certificate of {url} is not trusted ({error}): check --url and SSL_CERT_FILE")
+        if isinstance(error, aiohttp.InvalidURL):
+            return UsageError(f"{url} is no URL: check --url or DEIS_LOGS_URL")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+            return LostError(f"cannot connect to {url} ({reason}): is the logger running, is --url right?")
+        return LostError(f"the connection to {url} broke off ({error or type(error).__name__})")
+
+
+def _said(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=_ErrorBody).error[:500]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
+@asynccontextmanager
+async def connect(target: Target) -> AsyncIterator[Client]:
+    """Open a client inside the block. Proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`)."""
+    headers = {"User-Agent": "deis-logs"}
+    if target.token:
+        headers["Authorization"] = f"Bearer {target.token}"
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=target.verify, limit=2),
+        headers=headers,
+        read_bufsize=_READ_BYTES,
+        max_field_size=_ERROR_BYTES * 4,
+        trust_env=True,
+    ) as session:
+        yield Client(target=target, session=session)
+
+
+async def blocks(response: aiohttp.ClientResponse, *, endless: bool = False) -> AsyncIterator[bytes]:
+    """Read a body of lines: yield runs of complete lines, as they arrive.
+
+    Args:
+        response: Whose body.
+        endless: Whether the body never ends by itself.
+
+    Raises:
+        LostError: The body ends inside a line, or at all when it is endless.
+        ServerError: A line has no end.
+    """
+    begun: list[bytes] = []
+    begun_bytes = 0
+    async for data in response.content.iter_any():
+        cut = data.rfind(b"\n") + 1
+        if cut:
+            yield b"".join([*begun, data[:cut]])
+            begun.clear()
+            begun_bytes = 0
+        begun.append(data[cut:])
+        begun_bytes += len(data) - cut
+        if begun_bytes > _LINE_BYTES:
+            raise ServerError("the answer is not that of a logger (a line without an end): check --url")
+    if begun_bytes or endless:
+        raise LostError("the answer broke off")

@@ -1,0 +1,129 @@
+"""A follow that survives its connection: it goes on after the last line that was taken, without gap or double."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from deis_logs.backoff import Backoff
+from deis_logs.client import FOLLOW_SILENCE_SECONDS, Client, blocks
+from deis_logs.errors import LostError
+from deis_logs.lines import End, Event, LineEvent, Watermark, decode_events
+from deis_logs.output import Stdout
+from deis_logs.query import Parameters, Query
+from deis_logs.render import Renderer, is_cut
+from deis_logs.times import parse_time
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a follow goes on when its connection is lost.
+
+    After a line that is its cursor. Before the first line a follow of the last N lines has a watermark at best: what
+    was written before it would have been sent, so everything since then is wanted.
+    """
+
+    start: Parameters
+    cursor: str = ""
+    complete_up_to: str = ""
+
+    def parameters(self) -> Parameters:
+        """Return the parameters of the next request."""
+        if self.cursor:
+            return [("cursor", self.cursor)]
+        if self.complete_up_to and self.start[0][0] == "lines":
+            return [("since", self.complete_up_to)]
+        return self.start
+
+    def advance(self, events: Sequence[Event]) -> None:
+        """Take note of events that have been dealt with."""
+        for event in events:
+            self.cursor = event.cursor or self.cursor
+            if isinstance(event, Watermark):
+                self.complete_up_to = event.complete_up_to or self.complete_up_to
+
+
+async def follow(
+    client: Client, query: Query, *, start: Parameters, note: Callable[[str], None]
+) -> AsyncGenerator[list[Event], None]:
+    """Yield the events of a follow as they arrive; the position advances when the caller comes back for more.
+
+    Args:
+        client: The logger.
+        query: App and filters; its range is not used.
+        start: Where to begin: `[("lines", "10")]` or `[("since", "<nanoseconds>")]`.
+        note: Is told once for each time that the connection is lost.
+
+    Raises:
+        LostError: There was no answer to the very first request.
+        ServerError, UsageError: The request is refused.
+    """
+    position = Position(start)
+    backoff = Backoff()
+    answered = False
+    while True:
+        parameters = [("format", "ndjson"), *position.parameters(), *query.filters.parameters()]
+        try:
+            async with client.get(query.follow_path, parameters, silence_seconds=FOLLOW_SILENCE_SECONDS) as response:
+                answered = True
+                async for block in blocks(response, endless=True):
+                    events = decode_events(block)
+                    yield events
+                    position.advance(events)
+                    _end_of(events)
+                    backoff.reset()
+        except LostError as error:
+            if not answered:
+                raise
+            if backoff.tries == 0:
+                note(f"{error}; going on from the last line when it answers again")
+        await asyncio.sleep(backoff.next_seconds())
+
+
+def _end_of(events: Sequence[Event]) -> None:
+    """Raise `LostError` if the logger has ended the stream."""
+    for event in events:
+        if isinstance(event, End):
+            raise LostError(f"the logger ended the stream: {event.reason}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Printer:
+    """Prints the lines of a follow as they come.
+
+    Attributes:
+        until_ns: Lines from here on are left out; `None` for no end.
+    """
+
+    renderer: Renderer
+    stdout: Stdout
+    until_ns: int | None = None
+    _complete: bool = field(default=False, init=False)
+
+    def print(self, events: Sequence[Event]) -> bool:
+        """Print the lines among `events`; returns whether everything before `until_ns` has been printed."""
+        lines = [event for event in events if isinstance(event, LineEvent) and self._wanted(event)]
+        self.stdout.write(self.renderer.render(lines))
+        if lines and not is_cut(self.renderer, lines[-1]):
+            self.stdout.write(self.renderer.close())
+        self.stdout.flush()
+        return any(isinstance(event, Watermark) and self._passed(event) for event in events)
+
+    def _wanted(self, line: LineEvent) -> bool:
+        return self.until_ns is None or (parse_time(line.time) or 0) < self.until_ns
+
+    def _passed(self, watermark: Watermark) -> bool:
+        moment_ns = parse_time(watermark.complete_up_to or "")
+        return self.until_ns is not None and moment_ns is not None and moment_ns >= self.until_ns
+
+
+async def print_follow(
+    client: Client, query: Query, *, start: Parameters, printer: Printer, note: Callable[[str], None]
+) -> None:
+    """Follow `query` and print it, until `printer` has all that it wants. Raises what `follow` does."""
+    async with aclosing(follow(client, query, start=start, note=note)) as batches:
+        async for events in batches:
+            if printer.print(events):
+                break
+    printer.stdout.write(printer.renderer.close())
+    printer.stdout.flush()
