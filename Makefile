@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# fsync costs milliseconds on a disk and nothing in memory.
+FAST_TMP := $(shell test -d /dev/shm && echo /dev/shm || echo /tmp)
+# In CI a test that is skipped fails the run.
+SKIPS := $(if $(CI),--forbid-skips,)
 
 .PHONY: setup run check test faults bench lock clean format
 
@@ -16,6 +20,7 @@ $(STAMP): requirements/dev.lock pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Agent, queue, logger and monitor in one process, data below var/. Ctrl-C stops it.
 run: setup
 	@exec $(PY) -m pipeline up
 
@@ -25,18 +30,19 @@ check: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	TMPDIR=$$(test -d /dev/shm && echo /dev/shm || echo /tmp) $(PY) -m pytest -q -m "not slow and not faults"
+	TMPDIR=$(FAST_TMP) $(PY) -m pytest -q -m "not slow and not faults" $(SKIPS)
 
 # Everything that this machine's toolchains allow; what is skipped is named with its reason (pytest -ra).
 test: check
-	$(PY) -m pytest -m "slow or faults" $(if $(CI),--forbid-skips,)
+	$(PY) -m pytest -m "slow or faults" $(SKIPS)
 
-# The long form of the fault tests: 200 kills.
+# The long form of the fault tests: 200 kills. FAULTS_SEED=n repeats a run.
 faults: setup
-	FAULTS_KILLS=200 $(PY) -m pytest -m faults
+	FAULTS_KILLS=$${FAULTS_KILLS:-200} $(PY) -m pytest -m faults
 
+# BENCH="agent logger --mb 64" picks measurements and the size of the corpus.
 bench: setup
-	$(PY) -m bench
+	$(PY) -m bench $(BENCH)
 
 format: setup
 	$(VENV)/bin/ruff format .

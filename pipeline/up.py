@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from fluentd import agent
 from fluentd.settings import AgentSettings
 from logger import aggregator
@@ -25,10 +23,6 @@ from logger.settings import LoggerSettings
 from monitor import monitor
 from monitor.settings import MonitorSettings
 from pipeline.errors import FatalError
-from pipeline.failpoints import arm
-from pipeline.service import set_up_log
-
-log = structlog.get_logger()
 
 DEMO_POD_LOGS: Final = Path("var/demo/pods")
 """Where the demo writes, below the folder that the command is started in."""
@@ -65,16 +59,12 @@ def make_plan() -> Plan:
     return Plan(settings, LoggerSettings.load(), MonitorSettings.load(), demo)
 
 
-async def run(stopping: asyncio.Event) -> None:
+async def run(plan: Plan, stopping: asyncio.Event) -> None:
     """Run everything until `stopping` is set, then stop in the data's direction.
 
     Raises:
-        PipelineError: A setting is wrong or a service failed, which ends all of them; maybe in an exception group.
+        BaseExceptionGroup: A service failed, which ends all of them.
     """
-    plan = make_plan()
-    set_up_log(plan.logger)
-    arm(plan.logger.failpoint)
-    sys.stderr.write(guide(plan))
     services: dict[str, Run] = {
         "agent": lambda event: agent.run(plan.agent, event),
         "monitor": lambda event: monitor.run(plan.monitor, event),
