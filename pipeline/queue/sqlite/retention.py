@@ -51,7 +51,7 @@ def step(database: Database, options: SqliteOptions, *, now_ns: int, step_bytes:
     try:
         with database.write() as connection:
             deleted = _delete_due(connection, options, now_ns=now_ns, step_bytes=step_bytes)
-        return deleted or _shrink(database.connection)
+        return deleted or _shrink(database)
     finally:
         database.connection.execute("PRAGMA synchronous=FULL")
 
@@ -160,12 +160,16 @@ def positions(connection: sqlite3.Connection) -> dict[str, dict[int, int]]:
     return groups
 
 
-def _shrink(connection: sqlite3.Connection) -> bool:
+def _shrink(database: Database) -> bool:
     """Cut a few free pages off the file if there are many; whether there are more."""
+    connection = database.connection
     page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
     spare = connection.execute("PRAGMA freelist_count").fetchone()[0] - SLACK_BYTES // page_bytes
     if spare <= 0:
         return False
     pages = min(spare, STEP_BYTES // page_bytes)
-    connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+    with database.write():
+        for _ in range(pages):
+            # One by one: the pragma works as it is stepped, and the sqlite3 module steps it once, since it has no columns.
+            connection.execute("PRAGMA incremental_vacuum(1)")
     return bool(spare > pages)
