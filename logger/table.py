@@ -15,7 +15,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date as Date  # noqa: N812 - `date` is the partition column here
-from types import MappingProxyType
 from typing import Final, Self
 
 import pyarrow as pa
@@ -23,17 +22,16 @@ import pyarrow as pa
 from logger.commit import CommitRefusedError, LogWriter, add_action
 from logger.datafile import write_data_file
 from logger.deltalog import EMPTY, LogState, read_log
-from logger.readfile import FileReader, read_entry
-from logger.snapshot import FileEntry, Snapshot, change_catalog
+from logger.readfile import FileReader
+from logger.snapshot import FileEntry, Snapshot
 from logger.state import UNREFERENCED_SECONDS, id_ms, new_id, read_state, write_state
 from logger.store import Store, open_store
+from logger.view import View, position_id, standing, state_id
 from pipeline.errors import FencedError, StoreUnavailableError
 from pipeline.failpoints import failpoint
 
 ATTEMPTS: Final = 10
 """A commit gives way to this many others before it counts as the storage not answering (deltalake tries 15 in each)."""
-
-_NONE: Final[Mapping[str, FileEntry]] = MappingProxyType({})
 
 NOWHERE: Final = (0, 0)
 """Position and state id of a shard that was never committed."""
@@ -65,7 +63,7 @@ class IngestTable:
         self._queue_id = queue_id
         self._lock = threading.Lock()
         self._log = LogWriter(store)
-        self._view = _View(store, queue_id)
+        self._view = View(store, queue_id)
         self._held: dict[int, tuple[int, int]] = {}
         self._prepared: _Prepared | None = None
         self._take(self._log.advance())
@@ -169,8 +167,8 @@ class IngestTable:
         return tuple(entries)
 
     def _append(self, prepared: _Prepared) -> None:
-        transactions = {_position_id(self._queue_id, shard): to for shard, to in prepared.positions.items()}
-        transactions |= {_state_id(self._queue_id, shard): prepared.identity for shard in prepared.positions}
+        transactions = {position_id(self._queue_id, shard): to for shard, to in prepared.positions.items()}
+        transactions |= {state_id(self._queue_id, shard): prepared.identity for shard in prepared.positions}
         failpoint("logger.commit.before")
         try:
             self._log.append([add_action(entry) for entry in prepared.entries], transactions)
@@ -180,17 +178,16 @@ class IngestTable:
 
     def _is_in(self, prepared: _Prepared, state: LogState) -> bool:
         return any(
-            state.transactions.get(_state_id(self._queue_id, shard)) == prepared.identity
-            for shard in prepared.positions
+            state.transactions.get(state_id(self._queue_id, shard)) == prepared.identity for shard in prepared.positions
         )
 
     def _check_fence(self, positions: Mapping[int, int]) -> None:
-        standing = _standing(self._log.state, self._queue_id)
+        found = standing(self._log.state, self._queue_id)
         for shard, position in positions.items():
             held = self._held.get(shard, NOWHERE)
-            if standing.get(shard, NOWHERE) != held:
+            if found.get(shard, NOWHERE) != held:
                 raise FencedError(
-                    f"shard {shard} stands at {standing.get(shard, NOWHERE)[0]}, this logger left it at {held[0]}"
+                    f"shard {shard} stands at {found.get(shard, NOWHERE)[0]}, this logger left it at {held[0]}"
                 )
             if position < held[0]:
                 raise ValueError(f"shard {shard} would go back from {held[0]} to {position}")
@@ -203,13 +200,13 @@ class IngestTable:
 
     def _take(self, state: LogState) -> Snapshot:
         snapshot = self._view.at(state)
-        self._held = _standing(state, self._queue_id)
+        self._held = standing(state, self._queue_id)
         return snapshot
 
     def _read_states(self, log: LogState) -> dict[int, bytes] | None:
         files: dict[int, dict[int, bytes]] = {}
         states: dict[int, bytes] = {}
-        for shard, (_, identity) in _standing(log, self._queue_id).items():
+        for shard, (_, identity) in standing(log, self._queue_id).items():
             if identity not in files:
                 found = read_state(self._store, identity)
                 if found is None:
@@ -229,7 +226,7 @@ class TableReader:
     def __init__(self, store: Store, *, queue_id: str) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._view = _View(store, queue_id)
+        self._view = View(store, queue_id)
         self._files = FileReader(store)
         self._state = EMPTY
         self.refresh()
@@ -243,6 +240,11 @@ class TableReader:
             StoreUnavailableError: The storage fails.
         """
         return cls(open_store(store_url), queue_id=queue_id)
+
+    @property
+    def queue_id(self) -> str:
+        """The queue that a snapshot's positions refer to."""
+        return self._queue_id
 
     @property
     def snapshot(self) -> Snapshot:
@@ -273,59 +275,6 @@ class TableReader:
     def row_group_ends(self, entry: FileEntry) -> list[int]:
         """See `logger.readfile.FileReader.row_group_ends`."""
         return self._files.row_group_ends(entry)
-
-
-class _View:
-    """Turns states of the log into snapshots; footers of files that are new to it are read, once each."""
-
-    def __init__(self, store: Store, queue_id: str) -> None:
-        self._store = store
-        self._queue_id = queue_id
-        self._snapshot = Snapshot(-1, {}, {})
-
-    @property
-    def snapshot(self) -> Snapshot:
-        return self._snapshot
-
-    def at(self, state: LogState, known: Mapping[str, FileEntry] = _NONE) -> Snapshot:
-        before = self._snapshot
-        if state.version == before.version:
-            return before
-        gone = [before.files[path] for path in before.files.keys() - state.files.keys()]
-        new = [
-            known.get(path) or read_entry(self._store, path, size_bytes=state.files[path])
-            for path in sorted(state.files.keys() - before.files.keys())
-        ]
-        files = dict(before.files)
-        for entry in gone:
-            del files[entry.path]
-        files.update((entry.path, entry) for entry in new)
-        positions = {shard: position for shard, (position, _) in _standing(state, self._queue_id).items()}
-        catalog = change_catalog(before.catalog, added=new, removed=gone)
-        self._snapshot = Snapshot(state.version, positions, files, catalog)
-        return self._snapshot
-
-
-def _position_id(queue_id: str, shard: int) -> str:
-    return f"{queue_id}/{shard}"
-
-
-def _state_id(queue_id: str, shard: int) -> str:
-    return f"{queue_id}/{shard}/state"
-
-
-def _standing(state: LogState, queue_id: str) -> dict[int, tuple[int, int]]:
-    """Position and state id of each shard that was ever committed."""
-    prefix = f"{queue_id}/"
-    shards = (name.removeprefix(prefix) for name in state.transactions if name.startswith(prefix))
-    return {
-        int(shard): (
-            state.transactions[_position_id(queue_id, int(shard))],
-            state.transactions.get(_state_id(queue_id, int(shard)), 0),
-        )
-        for shard in shards
-        if shard.isdecimal()
-    }
 
 
 def _check_arguments(parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]) -> None:
