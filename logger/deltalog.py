@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from logger.store import Store, translated
@@ -42,6 +43,11 @@ class _File(msgspec.Struct, frozen=True):
     size: int | None = None
 
 
+class _Removal(msgspec.Struct, frozen=True, rename="camel"):
+    path: str
+    deletion_timestamp: int | None = None
+
+
 class _Transaction(msgspec.Struct, frozen=True, rename="camel"):
     app_id: str
     version: int
@@ -49,7 +55,7 @@ class _Transaction(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Action(msgspec.Struct, frozen=True):
     add: _File | None = None
-    remove: _File | None = None
+    remove: _Removal | None = None
     txn: _Transaction | None = None
 
 
@@ -91,6 +97,29 @@ def read_log(store: Store, since: LogState = EMPTY, *, up_to: int | None = None)
     return state
 
 
+def read_removals(store: Store) -> dict[str, int]:
+    """When data files were taken out of the table, milliseconds since the epoch.
+
+    Known of those of the last 24 hours at least (`delta.deletedFileRetentionDuration`).
+
+    Raises:
+        StoreUnavailableError: The storage fails.
+        FormatError: An entry or checkpoint is none.
+    """
+    removed: dict[str, int] = {}
+    version = last_checkpoint(store)
+    if version >= 0:
+        table = _read_columns(store, version, ["remove.path", "remove.deletionTimestamp"])
+        rows: list[Any] = table.column("remove").drop_null().to_pylist()
+        removed = {row["path"]: row["deletionTimestamp"] or 0 for row in rows}
+    while (entry := store.get(entry_name(version + 1))) is not None:
+        version += 1
+        for action in _decode(entry, version):
+            if action.remove is not None:
+                removed[action.remove.path] = action.remove.deletion_timestamp or 0
+    return removed
+
+
 def last_checkpoint(store: Store) -> int:
     """Version of the newest checkpoint; -1 when there is none."""
     hint = store.get(_LAST_CHECKPOINT)
@@ -115,12 +144,7 @@ def _follow(store: Store, state: LogState, up_to: int | None) -> LogState:
 
 
 def _apply(entry: bytes, version: int, files: dict[str, int], transactions: dict[str, int]) -> None:
-    try:
-        actions = _actions.decode_lines(entry)
-    except msgspec.MsgspecError as error:
-        raise FormatError(f"{entry_name(version)}: {error}") from error
-    if not actions:
-        raise FormatError(f"{entry_name(version)} is empty")
+    actions = _decode(entry, version)
     for action in actions:
         if action.remove is not None:
             files.pop(action.remove.path, None)
@@ -131,11 +155,24 @@ def _apply(entry: bytes, version: int, files: dict[str, int], transactions: dict
             transactions[action.txn.app_id] = action.txn.version
 
 
-def _read_checkpoint(store: Store, version: int) -> LogState:
+def _decode(entry: bytes, version: int) -> list[_Action]:
+    try:
+        actions = _actions.decode_lines(entry)
+    except msgspec.MsgspecError as error:
+        raise FormatError(f"{entry_name(version)}: {error}") from error
+    if not actions:
+        raise FormatError(f"{entry_name(version)} is empty")
+    return actions
+
+
+def _read_columns(store: Store, version: int, columns: list[str]) -> pa.Table:
     name = checkpoint_name(version)
-    columns = ["add.path", "add.size", "txn.appId", "txn.version"]
     with translated(f"reading {name}"), store.reading(name) as source:
-        table = pq.ParquetFile(source).read(columns=columns, use_threads=False)
+        return pq.ParquetFile(source).read(columns=columns, use_threads=False)
+
+
+def _read_checkpoint(store: Store, version: int) -> LogState:
+    table = _read_columns(store, version, ["add.path", "add.size", "txn.appId", "txn.version"])
     adds: list[Any] = table.column("add").drop_null().to_pylist()
     transactions: list[Any] = table.column("txn").drop_null().to_pylist()
     return LogState(

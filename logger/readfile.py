@@ -21,6 +21,19 @@ FOOTER_CACHE_BYTES: Final = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True)
+class RowGroups:
+    """How a file is cut into row groups; both lists ascend.
+
+    Attributes:
+        ends: The index after the last row of each.
+        bytes_up_to: Bytes of the encoded data, uncompressed, up to and with each.
+    """
+
+    ends: Sequence[int]
+    bytes_up_to: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Footer:
     metadata: pq.FileMetaData
     ends: npt.NDArray[np.int64]  # the index after the last row of each row group
@@ -54,6 +67,12 @@ class FileReader:
             file = pq.ParquetFile(source, metadata=footer.metadata)
             table = file.read_row_groups(list(groups), columns=list(columns), use_threads=False)
         return table.select(list(columns)).slice(start - before, count)
+
+    def row_groups(self, entry: FileEntry) -> RowGroups:
+        """How the file is cut into row groups."""
+        footer = self._footer(entry.path)
+        sizes = [footer.metadata.row_group(number).total_byte_size for number in range(len(footer.ends))]
+        return RowGroups(footer.ends.tolist(), np.cumsum(sizes).tolist())
 
     def row_group_ends(self, entry: FileEntry) -> list[int]:
         """The index after the last row of each row group, ascending."""

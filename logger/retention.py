@@ -17,10 +17,14 @@ class Retention:
     default_seconds: float | None = None
     per_app_seconds: Mapping[str, float | None] = field(default_factory=dict)
 
-    def expired(self, app: str, *, date: str, now: datetime) -> bool:
-        """Whether rows of `app` that arrived on `date` (`YYYY-MM-DD`) are past their time."""
-        seconds = self.per_app_seconds.get(app, self.default_seconds)
-        return seconds is not None and now >= end_of_day(date) + timedelta(seconds=seconds)
+    def expired(self, apps: Mapping[str, object], *, date: str, now: datetime) -> list[str]:
+        """Which of `apps` have rows that arrived on `date` (`YYYY-MM-DD`) and are past their time."""
+        age_seconds = (now - end_of_day(date)).total_seconds()
+        own = {app: seconds for app, seconds in self.per_app_seconds.items() if app in apps}
+        gone = [app for app, seconds in own.items() if seconds is not None and age_seconds >= seconds]
+        if self.default_seconds is not None and age_seconds >= self.default_seconds:
+            gone += [app for app in apps if app not in own]
+        return gone
 
 
 def end_of_day(date: str) -> datetime:

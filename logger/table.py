@@ -225,6 +225,7 @@ class TableReader:
 
     def __init__(self, store: Store, *, queue_id: str) -> None:
         self._store = store
+        self._queue_id = queue_id
         self._lock = threading.Lock()
         self._view = View(store, queue_id)
         self._files = FileReader(store)
