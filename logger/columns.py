@@ -1,7 +1,6 @@
 """Rows as Arrow tables in `logger.rows.SCHEMA`: some rows of one batch for a reader, or whole batches for a commit.
 
-The messages are the bulk of it, and are copied once: the raw buffer is taken for an Arrow array whose elements are
-message, the bytes up to the next message, message, and so on; Arrow then takes every message in the order wanted.
+The messages are the bulk of it, and are copied once, by Arrow, in the order wanted (see `logger.rows.lines_array`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from logger.rows import SCHEMA, Batch, ChunkFacts
+from logger.rows import SCHEMA, Batch, ChunkFacts, lines_array
 from pipeline.cri import STREAMS
 from pipeline.limits import MIB
 
@@ -235,7 +234,7 @@ def _fact_columns(rows: _Rows, chosen: _I64, columns: Collection[str]) -> dict[s
 
 def _messages(rows: _Rows, chosen: _I64) -> "tuple[pa.ChunkedArray[Any], pa.ChunkedArray[Any]]":
     """The columns `message` and `raw`."""
-    lines = _interleaved(rows)
+    lines = lines_array(rows.buffer, rows.starts, rows.stops)
     messages: list[pa.Array[Any]] = []
     raws: list[pa.Array[Any]] = []
     for part in _slices(rows, chosen):
@@ -243,17 +242,6 @@ def _messages(rows: _Rows, chosen: _I64) -> "tuple[pa.ChunkedArray[Any], pa.Chun
         messages.append(message)
         raws.append(raw)
     return pa.chunked_array(messages, pa.string()), pa.chunked_array(raws, pa.binary())
-
-
-def _interleaved(rows: _Rows) -> Any:
-    """The buffer as an array without a copy: element `2 * i` is row i's line, the one after it what lies between."""
-    count = len(rows.starts)
-    offsets = np.empty(2 * count, np.int64)
-    offsets[0::2] = rows.starts
-    offsets[1::2] = rows.stops
-    return pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), max(2 * count - 1, 0), [None, pa.py_buffer(offsets.data), pa.py_buffer(rows.buffer)]
-    )
 
 
 def _slices(rows: _Rows, chosen: _I64) -> Iterator[_I64]:
@@ -291,5 +279,5 @@ def _array(values: npt.NDArray[Any]) -> Any:
 
 def messages_of(batch: Batch, rows: _I64) -> "pa.Array[Any]":
     """The lines of some rows as bytes, in the order of `rows`."""
-    lines: pa.Array[Any] = _interleaved(_of_batch(batch)).take(_array(rows * 2)).cast(pa.binary())
+    lines: pa.Array[Any] = lines_array(batch.buffer, batch.starts, batch.stops).take(_array(rows * 2)).cast(pa.binary())
     return lines

@@ -151,9 +151,9 @@ class Head:
         return min(known) if known and len(known) == len(marks) else None
 
     def shard_watermark(self, shard: int) -> int | None:
-        """Watermark of one shard: the minimum over its nodes that are not declared gone."""
+        """Watermark of one shard: the minimum over its nodes that are not declared gone; 0 there says unknown."""
         nodes = self._shards[shard].heartbeats
-        return min((time_ns for node, time_ns in nodes.items() if node not in self._gone_nodes), default=None)
+        return min((time_ns for node, time_ns in nodes.items() if node not in self._gone_nodes), default=0) or None
 
     def node_heartbeats(self) -> dict[str, int]:
         """For each node that is not declared gone, the oldest of its newest heartbeats in the shards."""

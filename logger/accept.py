@@ -1,0 +1,439 @@
+"""Which bytes are new: chunks against what is known of their sources.
+
+The agent sends at least once, so a chunk may come again, whole or in part, or cut at other places. What is stored is
+trimmed away, down to the byte. What is missing before a chunk becomes a hole: an alarm, unless the agent declared it
+lost; if it comes after all, it is taken. Pure: the outcome depends on the state and the records only, so that a replay
+after a crash repeats it exactly.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntFlag
+from operator import attrgetter, itemgetter
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from logger.resume import Hole, NodeState, RunState, ShardState, SourceState
+from logger.rows import ChunkFacts
+from pipeline.chunk import Flag, Origin
+from pipeline.errors import FormatError
+from pipeline.limits import NAME_BYTES
+from pipeline.pack import Header, PackBody
+
+RunKey = tuple[str, str, int]
+"""What names a run: pod uid, container, restart."""
+
+SOURCE_BYTES: Final = 16
+UNKNOWN_ORDER_NS: Final = -(2**63)
+
+_DAY_NS: Final = 86_400_000_000_000
+_ENDED_KEEP_NS: Final = 7 * _DAY_NS
+"""How long the bytes of an ended file are remembered: nothing but a repetition can come of it."""
+
+_QUIET_KEEP_NS: Final = 60 * _DAY_NS
+"""How long a run's newest file is remembered without a line: a quiet container may write again."""
+
+_PRUNE_EVERY_NS: Final = _DAY_NS // 24
+_NEWLINE: Final = 10
+_LARGEST: Final = 2**62
+"""Offsets and times beyond this are no such thing; sums of two stay within 64 bits."""
+
+_arrival_key = attrgetter("ordinal", "source", "start")
+_key_of = itemgetter(0)
+
+
+class Mark(IntFlag):
+    """Facts of a piece that the assembly of lines needs."""
+
+    NONE = 0
+    MID_LINE = 1
+    """It begins inside a physical line."""
+    OPEN_END = 2
+    """It does not end with a newline; one was added to `data`."""
+    FINAL = 4
+    """Its source ends here."""
+    BROKEN = 8
+    """Bytes are missing between the run's piece before and this one."""
+    LATE = 16
+    """It comes out of order: it fills a hole, or belongs to an earlier file. It stands alone."""
+
+
+_USUAL: Final = int(Mark.NONE)
+
+
+@dataclass(slots=True)
+class Tracked:
+    """A source as it is known in memory.
+
+    Attributes:
+        state: Which bytes of it came.
+        run: Its run.
+        origin: As its newest chunk stated it.
+        facts: What its rows share; one object for as long as `origin` stays the same.
+    """
+
+    state: SourceState
+    run: RunState
+    origin: Origin
+    facts: ChunkFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A heartbeat, after the pieces before `position`.
+
+    Attributes:
+        position: How many pieces were accepted by then.
+        node: Who sent it.
+        time_ns: What it says.
+        clock_ns: The shard's clock, this heartbeat included.
+        queue_offset: Of the record that it came in.
+    """
+
+    position: int
+    node: str
+    time_ns: int
+    clock_ns: int
+    queue_offset: int
+
+
+@dataclass(slots=True)
+class Accepted:
+    """New bytes of consecutive records of a shard; lists have one element for each piece, in arrival order.
+
+    A piece is a chunk, or what is new of it. Lists rather than objects: with chunks of three lines, what is done for
+    each piece is what a logger spends its time on.
+
+    Attributes:
+        clock_ns: The shard's clock before the first of the records.
+        sources: The source of each piece.
+        origins: Its origin at that time.
+        facts: Its facts at that time.
+        starts: Offset in the source of its first byte.
+        ends: Offset after its last byte.
+        data: The bytes, always ended by a newline (see `Mark.OPEN_END`); empty for a mere statement (`Mark.FINAL`).
+        marks: Of each piece.
+        nodes: The node that sent it.
+        queue_offsets: Of the record that brought it.
+        line_offsets: For pieces whose data is not the file's bytes: where each line starts, from the piece's `starts`.
+        beats: Heartbeats, in order.
+        record_times: When the queue took each record, by its offset.
+        duplicate_bytes: Trimmed, since they are stored.
+        gap_bytes: Found missing, and not declared lost.
+        gaps: How often.
+        late_bytes: Missing ones that came after all.
+        given_up_bytes: Missing ones of sources that are forgotten now.
+        node: Of the record in hand.
+        queue_offset: The same.
+    """
+
+    clock_ns: int
+    sources: list[Tracked] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
+    facts: list[ChunkFacts] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+    marks: list[int] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
+    queue_offsets: list[int] = field(default_factory=list)
+    line_offsets: dict[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+    beats: list[Beat] = field(default_factory=list)
+    record_times: dict[int, int] = field(default_factory=dict)
+    duplicate_bytes: int = 0
+    gap_bytes: int = 0
+    gaps: int = 0
+    late_bytes: int = 0
+    given_up_bytes: int = 0
+    node: str = ""
+    queue_offset: int = 0
+
+    def add(self, tracked: Tracked, start: int, end: int, data: bytes, marks: int) -> None:
+        """Append a piece of the record in hand."""
+        self.sources.append(tracked)
+        self.origins.append(tracked.origin)
+        self.facts.append(tracked.facts)
+        self.starts.append(start)
+        self.ends.append(end)
+        self.data.append(data)
+        self.marks.append(marks)
+        self.nodes.append(self.node)
+        self.queue_offsets.append(self.queue_offset)
+
+    def add_part(self, tracked: Tracked, header: Header, data: bytes, span: tuple[int, int], marks: Mark) -> None:
+        """Append the bytes `span` of a chunk; all of a line that was changed when it starts there."""
+        start, end = span
+        if header.line_offsets:
+            data, offsets = _cut_lines(header, data, span)
+            self.line_offsets[len(self.data)] = offsets
+            middle = start == header.start and bool(header.flags & Flag.MID_LINE)
+        else:
+            middle = _is_middle(header, data, start)
+            data = data[start - header.start : end - header.start]
+        if middle:
+            marks |= Mark.MID_LINE
+        if header.flags & Flag.FINAL and end == header.end:
+            marks |= Mark.FINAL
+        if data and data[-1] != _NEWLINE:
+            marks |= Mark.OPEN_END
+            data += b"\n"
+        self.add(tracked, start, end, data, int(marks))
+
+
+def check_pack(body: PackBody) -> None:
+    """Refuse a pack whose numbers or names no agent would send.
+
+    Raises:
+        FormatError: Says what is wrong.
+    """
+    if not 0 <= body.heartbeat_ns < _LARGEST:
+        raise FormatError(f"a heartbeat of {body.heartbeat_ns}")
+    names = [body.node]
+    for origin in body.origins:
+        names += (origin.node, origin.namespace, origin.pod, origin.uid, origin.container)
+        names += (origin.app, origin.process, origin.release)
+        if not 0 <= origin.restart < _LARGEST:
+            raise FormatError(f"restart number {origin.restart}")
+    if max(map(len, names)) > NAME_BYTES:
+        raise FormatError("a name is longer than any that Kubernetes allows")
+    position = 0
+    for header in body.headers:
+        if len(header.source) != SOURCE_BYTES or header.end >= _LARGEST or not 0 <= header.ordinal < 2**31:
+            raise FormatError(f"no source, offset or ordinal: {header.source!r}, {header.end}, {header.ordinal}")
+        if header.line_offsets:
+            _check_line_offsets(header, body.data, position)
+        position += header.length
+
+
+def _check_line_offsets(header: Header, data: bytes, position: int) -> None:
+    if len(header.line_offsets) % 4:
+        raise FormatError("line offsets are no numbers of four bytes")
+    offsets = np.frombuffer(header.line_offsets, "<u4")
+    stop = position + header.length
+    lines = data.count(b"\n", position, stop) + (header.length > 0 and data[stop - 1] != _NEWLINE)
+    ascending = bool(np.all(offsets[1:] > offsets[:-1])) and int(offsets[-1]) < header.end - header.start
+    if lines != len(offsets) or not ascending:
+        raise FormatError(f"{len(offsets)} line offsets for {lines} lines, or not ascending within the chunk")
+
+
+class Progress:
+    """How far a shard's records are accepted: the resume state, with its sources by name.
+
+    Args:
+        state: Where to go on.
+    """
+
+    def __init__(self, state: ShardState) -> None:
+        self.next_offset = state.next_offset
+        self.clock_ns = state.clock_ns
+        self.nodes = state.nodes
+        self.runs = {run_key(run.origin): run for run in state.runs}
+        self.pending_runs: dict[RunKey, RunState] = {
+            run_key(run.origin): run for run in state.runs if run.pending or run.open
+        }
+        self._pruned_ns = state.pruned_ns
+        self._sources = {
+            source.source: Tracked(source, run, run.origin, facts_of(run.origin, source.source, source.ordinal))
+            for run in state.runs
+            for source in run.sources
+        }
+
+    def begin(self) -> Accepted:
+        """An empty `Accepted` for the records from `next_offset` on."""
+        return Accepted(self.clock_ns)
+
+    def state(self) -> ShardState:
+        """The resume state at `next_offset`. Shares its parts: encode it before the next record is accepted."""
+        return ShardState(self.next_offset, self.clock_ns, self._pruned_ns, self.nodes, list(self.runs.values()))
+
+    def heartbeats(self) -> dict[str, int]:
+        """For each node that is heard of, up to when its lines are complete; 0 while unknown."""
+        return {name: node.effective_ns for name, node in self.nodes.items()}
+
+    def open_gaps(self) -> int:
+        """How many holes were not declared, over all sources."""
+        return sum(node.gaps for node in self.nodes.values())
+
+    def accept(self, body: PackBody, queue_offset: int, time_ns: int, out: Accepted) -> None:
+        """Take the next record's new bytes into `out`; `time_ns` is when the queue took the record."""
+        out.record_times[queue_offset] = time_ns
+        data, out.node, out.queue_offset = body.data, body.node, queue_offset
+        for (_, _, start), position, header in _in_arrival_order(body.headers):
+            tracked = self._sources.get(header.source)
+            origin = body.origins[header.origin]
+            if tracked is None:
+                tracked = self._new_source(header, origin)
+            elif tracked.origin != origin:
+                tracked.origin = origin
+                tracked.facts = facts_of(origin, header.source, tracked.state.ordinal)
+            state = tracked.state
+            state.touched_ns = self.clock_ns
+            stop = position + header.length
+            if (
+                start == state.next
+                and not header.flags
+                and not header.line_offsets
+                and state.ordinal == tracked.run.ordinal
+                and stop > position
+                and data[stop - 1] == _NEWLINE
+            ):
+                state.next = header.end
+                out.add(tracked, start, header.end, data[position:stop], _USUAL)
+            else:
+                self._accept_unusual(tracked, header, data[position:stop], out)
+        self.next_offset = queue_offset + 1
+        if body.heartbeat_ns:
+            self._beat(body, queue_offset, out)
+
+    def skip(self, queue_offset: int) -> None:
+        """Go on after a record that is no pack."""
+        self.next_offset = queue_offset + 1
+
+    def _new_source(self, header: Header, origin: Origin) -> Tracked:
+        key = run_key(origin)
+        run = self.runs.get(key)
+        if run is None:
+            run = self.runs[key] = RunState(origin, header.ordinal, UNKNOWN_ORDER_NS, None, {}, None, [])
+        run.ordinal = max(run.ordinal, header.ordinal)
+        source = SourceState(header.source, header.ordinal, 0, [], False, self.clock_ns)  # noqa: FBT003 - wire struct
+        run.sources.append(source)
+        tracked = self._sources[header.source] = Tracked(
+            source, run, origin, facts_of(origin, header.source, header.ordinal)
+        )
+        return tracked
+
+    def _accept_unusual(self, tracked: Tracked, header: Header, data: bytes, out: Accepted) -> None:
+        """Take what is new of a chunk that is not simply the next one."""
+        state = tracked.state
+        late = Mark.LATE if state.ordinal < tracked.run.ordinal else Mark.NONE
+        fresh = 0
+        for start, end in self._fill(state, header):
+            out.add_part(tracked, header, data, (start, end), Mark.LATE)
+            out.late_bytes += end - start
+            fresh += end - start
+        broken = self._note_missing(state, header, out)
+        begin = max(header.start, state.next)
+        if header.end > begin:
+            fresh += header.end - begin
+            state.next = header.end
+            out.add_part(tracked, header, data, (begin, header.end), late | broken)
+        elif header.flags & Flag.FINAL and header.end == state.next and not state.final:
+            out.add(tracked, header.end, header.end, b"", int(late | broken | Mark.FINAL))
+        elif broken:
+            state.next = header.start
+            out.add(tracked, header.start, header.start, b"", int(late | broken))
+        state.final |= bool(header.flags & Flag.FINAL)
+        out.duplicate_bytes += header.end - header.start - fresh
+
+    def _fill(self, state: SourceState, header: Header) -> list[tuple[int, int]]:
+        """Ranges of the chunk that were missing so far; the holes shrink by them."""
+        if not state.holes:
+            return []
+        filled: list[tuple[int, int]] = []
+        left: list[Hole] = []
+        for hole in state.holes:
+            start, end = max(hole.start, header.start), min(hole.end, header.end)
+            if start >= end:
+                left.append(hole)
+                continue
+            filled.append((start, end))
+            rests = [(hole.start, start), (end, hole.end)]
+            parts = [Hole(a, b, hole.declared, hole.node) for a, b in rests if a < b]
+            left += parts
+            if not hole.declared:
+                self.nodes[hole.node].gaps += len(parts) - 1
+        state.holes = left
+        return filled
+
+    def _note_missing(self, state: SourceState, header: Header, out: Accepted) -> Mark:
+        """Make holes of what is missing before the chunk."""
+        if header.start <= state.next:
+            return Mark.NONE
+        declared = header.flags & Flag.DECLARED_LOSS
+        known = min(max(header.prev_end, state.next), header.start) if declared else header.start
+        if known > state.next:
+            state.holes.append(Hole(state.next, known, False, out.node))  # noqa: FBT003 - wire struct
+            self._open_gap(out.node)
+            out.gaps += 1
+            out.gap_bytes += known - state.next
+        if header.start > known:
+            state.holes.append(Hole(known, header.start, True, out.node))  # noqa: FBT003 - wire struct
+        return Mark.BROKEN
+
+    def _open_gap(self, node: str) -> None:
+        said = self.nodes.setdefault(node, NodeState())
+        if not said.gaps:
+            said.held_ns = said.heartbeat_ns
+        said.gaps += 1
+
+    def _beat(self, body: PackBody, queue_offset: int, out: Accepted) -> None:
+        node = self.nodes.setdefault(body.node, NodeState())
+        node.heartbeat_ns = max(node.heartbeat_ns, body.heartbeat_ns)
+        self.clock_ns = max(self.clock_ns, body.heartbeat_ns)
+        out.beats.append(Beat(len(out.data), body.node, body.heartbeat_ns, self.clock_ns, queue_offset))
+        if self.clock_ns - self._pruned_ns >= _PRUNE_EVERY_NS:
+            self._pruned_ns = self.clock_ns
+            self._prune(out)
+
+    def _prune(self, out: Accepted) -> None:
+        """Forget sources that nothing can come of any more."""
+        for key, run in list(self.runs.items()):
+            kept = []
+            for source in run.sources:
+                ended = source.final or source.ordinal < run.ordinal
+                if self.clock_ns - source.touched_ns < (_ENDED_KEEP_NS if ended else _QUIET_KEEP_NS):
+                    kept.append(source)
+                    continue
+                del self._sources[source.source]
+                self._give_up(source.holes, out)
+            run.sources = kept
+            if not kept:
+                del self.runs[key]
+
+    def _give_up(self, holes: list[Hole], out: Accepted) -> None:
+        for hole in holes:
+            if not hole.declared:
+                self.nodes[hole.node].gaps -= 1
+                out.given_up_bytes += hole.end - hole.start
+
+
+def _in_arrival_order(headers: list[Header]) -> list[tuple[tuple[int, bytes, int], int, Header]]:
+    """Keys, positions in the pack's data, and headers of the chunks, sorted by ordinal, source and start."""
+    keyed = []
+    position = 0
+    for header in headers:
+        keyed.append((_arrival_key(header), position, header))
+        position += header.length
+    keyed.sort(key=_key_of)
+    return keyed
+
+
+def run_key(origin: Origin) -> RunKey:
+    """What names a run."""
+    return origin.uid, origin.container, origin.restart
+
+
+def facts_of(origin: Origin, source: bytes, ordinal: int) -> ChunkFacts:
+    """What all rows share that come from there."""
+    return ChunkFacts(
+        origin.app, origin.process, origin.release, origin.pod, origin.container, origin.node, source, ordinal
+    )
+
+
+def _cut_lines(header: Header, data: bytes, span: tuple[int, int]) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """The lines of a changed chunk that start within `span`, and where they start, from the span's beginning."""
+    start, end = span[0] - header.start, span[1] - header.start
+    offsets = np.frombuffer(header.line_offsets, "<u4").astype(np.int64)
+    low, high = np.searchsorted(offsets, (start, end)).tolist()
+    stops = [0, *(np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE) + 1).tolist()]
+    begin = stops[low] if low < len(stops) else len(data)
+    stop = stops[high] if high < len(stops) else len(data)
+    return data[begin:stop], offsets[low:high] - start
+
+
+def _is_middle(header: Header, data: bytes, start: int) -> bool:
+    """Whether `start` is inside a physical line, which the byte before it tells where the chunk has it."""
+    if start == header.start:
+        return bool(header.flags & Flag.MID_LINE)
+    return data[start - header.start - 1] != _NEWLINE
