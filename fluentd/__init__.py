@@ -1,0 +1,17 @@
+"""The agent: finds container log files on a node and sends their bytes to the queue, untouched, none lost, none twice.
+
+Layers, in the order in which bytes pass; a lower one knows nothing of a higher one::
+
+    discovery      names of files and directories -> which files there are, oldest first (lists, opens nothing)
+    content        an open file, plain or gzip: bytes at an offset
+    source         the identity of a file (its beginning), and how far it was read and acknowledged
+    tail           one look at one file: the next chunk's bytes, its end, or "this is another file now"
+    run            the files of one run of one container, in the order of writing
+    tree           all runs: what discovery found, which of them are hot, up to when everything is read
+    watch          inotify: which directories changed
+    sender         packs, one lane for each partition, one byte budget for everything in flight
+    checkpoint     how far the queue has the bytes, on disk
+    heartbeat      up to when everything is sent, told to every partition
+    agent          the tasks, and what they share
+    pods, dockerjson   whose log a file is; docker's format turned into the runtime interface's
+"""

@@ -1,0 +1,234 @@
+"""The agent as a whole.
+
+::
+
+    pod logs --> reader --> lane 0 .. lane n --> queue        tasks: reader, one for each lane, checkpoint, heartbeat
+      ^  ^        |  ^        |   (packs)                     memory: one byte budget from the reader to the queue's
+      |  |        |  |        '-- acknowledged --> sources            acknowledgement; when used up, the reader waits
+      |  |        |  '-- budget -----'                |
+      |  '- inotify, rescan                           v
+      |                          checkpoint: at once for a new source, else every half second
+      '-- heartbeat: when all was read up to T, T goes behind the data in every lane
+
+Order of acts: read, send, durable, then checkpoint. A crash repeats; the logger trims what it has.
+"""
+
+import asyncio
+import resource
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from fluentd.checkpoint import Checkpoint, CheckpointFolder
+from fluentd.discovery import Discovery, FoundFile, Listing, Place
+from fluentd.heartbeat import Heartbeat
+from fluentd.keeper import CheckpointKeeper
+from fluentd.metrics import AgentMetrics
+from fluentd.pods import LabelsFile, NameRules, PodMetadata
+from fluentd.reader import Reader
+from fluentd.run import RunKey, Surroundings
+from fluentd.sender import Budget, Lane, Packer, QueueTrouble, Sender
+from fluentd.settings import AgentSettings
+from fluentd.tree import Tree, choose_partition
+from fluentd.watch import DirectoryWatch
+from pipeline.chunk import Origin
+from pipeline.errors import RetriableError
+from pipeline.queue import Producer, open_producer
+from pipeline.service import Health, health_routes, listening
+
+log = structlog.get_logger()
+
+_OPEN_RETRY_SECONDS = 1.0
+
+
+async def run(settings: AgentSettings, stopping: asyncio.Event) -> None:
+    """Run one agent until `stopping` is set.
+
+    Raises:
+        FatalError: Another agent uses the folder, the checkpoint cannot be read, or the queue is of no use.
+        OSError: The folder cannot be made, or the address cannot be listened on.
+    """
+    _raise_file_limit()
+    registry, health = CollectorRegistry(), Health()
+    for part in ("queue", "checkpoint", "discovery"):
+        health.broken(part, "starting")
+    app = web.Application()
+    app.add_routes(health_routes(health, registry))
+    with CheckpointFolder(settings.state) as folder:
+        checkpoint = await asyncio.to_thread(folder.load)
+        async with listening(app, settings.listen) as port:
+            producer = await _open_queue(settings.queue_url, stopping, health)
+            if producer is None:
+                return
+            health.ready("queue")
+            log.info("agent started", pod_logs=str(settings.pod_logs), port=port, queue=producer.queue_id)
+            try:
+                agent = Agent(settings, producer=producer, folder=folder, registry=registry, health=health)
+                agent.restore(checkpoint)
+                await agent.run(stopping)
+            finally:
+                await producer.close()
+
+
+class Agent:
+    """The parts of one agent, wired.
+
+    Args:
+        settings: Of the agent.
+        producer: The queue.
+        folder: Of the checkpoint.
+        registry: For the metrics.
+        health: Parts `queue`, `checkpoint`, `discovery`.
+    """
+
+    def __init__(
+        self,
+        settings: AgentSettings,
+        *,
+        producer: Producer,
+        folder: CheckpointFolder,
+        registry: CollectorRegistry,
+        health: Health,
+    ) -> None:
+        self._settings, self._producer = settings, producer
+        self._metrics = metrics = AgentMetrics(registry)
+        self._pods = _pods(settings, registry)
+        root = str(settings.pod_logs.absolute())
+        self._discovery = Discovery(root, [part for part in settings.link_targets.split(":") if part])
+        around = Surroundings(self._origin, self._siblings, metrics, settings.close_seconds)
+        self._tree = Tree(around=around, choose=self._choose)
+        self._budget = Budget(settings.inflight_bytes)
+        self._keeper = CheckpointKeeper(
+            folder=folder,
+            tree=self._tree,
+            queue_id=producer.queue_id,
+            interval_seconds=settings.checkpoint_seconds,
+            metrics=metrics,
+            health=health,
+        )
+        self._sender = self._make_sender(health)
+        self._wake = asyncio.Event()
+        self._watch = DirectoryWatch(wake=self._wake.set, overflowed=metrics.overflows.inc)
+        self._reader = Reader(
+            discovery=self._discovery,
+            tree=self._tree,
+            watch=self._watch,
+            sender=self._sender,
+            budget=self._budget,
+            keeper=self._keeper,
+            metrics=metrics,
+            health=health,
+            wake=self._wake,
+            rescan_seconds=settings.rescan_seconds,
+        )
+        self._heartbeat = Heartbeat(
+            complete_ns=lambda: self._tree.complete_ns,
+            send=self._sender.heartbeat,
+            interval_seconds=settings.heartbeat_seconds,
+        )
+        self._make_gauges()
+
+    def _make_sender(self, health: Health) -> Sender:
+        packer = Packer(node=self._settings.node, level=self._settings.zstd_level)
+        trouble = QueueTrouble(health)
+        return Sender(
+            [
+                Lane(
+                    partition,
+                    producer=self._producer,
+                    packer=packer,
+                    budget=self._budget,
+                    metrics=self._metrics,
+                    trouble=trouble,
+                    acknowledged=self._keeper.touch,
+                )
+                for partition in range(self._producer.partitions)
+            ]
+        )
+
+    def _make_gauges(self) -> None:
+        for name, text, value in (
+            ("fluentd_inflight_bytes", "Bytes read and not acknowledged.", lambda: self._budget.used_bytes),
+            ("fluentd_open_files", "Log files held open.", lambda: sum(len(run.open_files) for run in self._tree)),
+            ("fluentd_oldest_unsent_seconds", "Age of the oldest unacknowledged chunk.", self._sender.oldest_seconds),
+            ("fluentd_checkpoint_age_seconds", "How long changes wait to be written.", self._keeper.age_seconds),
+            ("fluentd_complete_seconds", "Time before which all is sent.", lambda: self._heartbeat.last_ns / 1e9),
+        ):
+            self._metrics.gauge(name, text, value)
+
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Go on from a checkpoint."""
+        if checkpoint is None:
+            return
+        if checkpoint.queue_id != self._producer.queue_id:
+            log.warning("another queue than before: going on, not sending again", queue=self._producer.queue_id)
+        for known in checkpoint.runs:
+            self._tree.restore(known, root=self._discovery.root, partitions=self._producer.partitions)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Run until told to stop; then send what was read, for a bounded time, and write the checkpoint."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                sending = group.create_task(self._sender.run(), name="sender")
+                background = [
+                    group.create_task(self._keeper.run(), name="checkpoint"),
+                    group.create_task(self._heartbeat.run(), name="heartbeat"),
+                    group.create_task(self._stop_waiting(stopping), name="stop"),
+                ]
+                await self._reader.run(stopping)
+                self._sender.close()
+                await asyncio.wait({sending}, timeout=self._settings.drain_seconds)
+                for task in (sending, *background):
+                    task.cancel()
+            await self._keeper.save(always=True)
+        finally:
+            self._watch.close()
+            self._tree.close()
+
+    async def _stop_waiting(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        self._wake.set()
+        self._budget.give(0)
+
+    def _origin(self, place: Place, restart: int) -> Origin:
+        return self._pods.origin(
+            namespace=place.namespace, pod=place.pod, uid=place.uid, container=place.container, restart=restart
+        )
+
+    def _choose(self, place: Place, restart: int) -> int:
+        app = self._origin(place, restart).app
+        key = RunKey(place.uid, place.container, restart)
+        return choose_partition(app, key, spread=self._pods.spread(app), partitions=self._producer.partitions)
+
+    def _siblings(self, place: Place, restart: int) -> list[FoundFile]:
+        listing = Listing(0, {}, {}, [], [])
+        self._discovery.look(place, listing)
+        return [one for one in listing.changed.get(place.path, ()) if one.restart == restart]
+
+
+def _pods(settings: AgentSettings, registry: CollectorRegistry) -> PodMetadata:
+    names = NameRules(settings.node)
+    return names if settings.pod_labels is None else LabelsFile(settings.pod_labels, names, registry=registry)
+
+
+async def _open_queue(url: str, stopping: asyncio.Event, health: Health) -> Producer | None:
+    """Open the queue, as soon as it answers; `None` when told to stop before."""
+    while not stopping.is_set():
+        try:
+            return await open_producer(url)
+        except RetriableError as error:
+            health.broken("queue", str(error))
+            log.warning("the queue does not answer, trying on", error=str(error))
+        try:
+            async with asyncio.timeout(_OPEN_RETRY_SECONDS):
+                await stopping.wait()
+        except TimeoutError:
+            continue
+    return None
+
+
+def _raise_file_limit() -> None:
+    """Every file that is read stays open, so that its deletion loses nothing: take all descriptors there are."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,215 @@
+"""Which container log files there are, from names alone: nothing is opened here.
+
+kubelet keeps `<namespace>_<pod>_<uid>/<container>/<restart>.log`, renames it at rotation to
+`<restart>.log.<YYYYMMDD-HHMMSS>`, and compresses that to `….gz` by way of `….tmp`. logrotate numbers instead:
+`<restart>.log.1` is the newest, then `.2.gz` and so on.
+
+Source: Kubernetes, pkg/kubelet/logs/container_log_manager.go; logrotate(8).
+"""
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from pipeline.limits import NAME_BYTES
+
+_POD = re.compile(r"([a-z0-9.\-]+)_([a-z0-9.\-]+)_([A-Za-z0-9.\-]+)")
+_LOG = re.compile(r"(\d{1,9})\.log(?:[.\-](\d{8}(?:-\d{6})?)|\.(\d{1,6}))?(\.gz)?")
+_SETTLED_NS = (
+    1_000_000_000  # a directory's time moves in steps of milliseconds: one younger than this may change unseen
+)
+_LISTING_TRIES = 3
+
+
+class Inode(NamedTuple):
+    """A file as the kernel names it. Reused after deletion, so a hint only, unless the file is held open."""
+
+    device: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The directory of one container's logs, and what its path says."""
+
+    path: str
+    namespace: str
+    pod: str
+    uid: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """One file of a run.
+
+    Attributes:
+        path: Where it was found; a link is resolved.
+        restart: Restart number in its name.
+        live: Whether it has the name that the runtime writes to.
+        gzip: Whether it is compressed.
+        inode: See `Inode`.
+        stamp: (bytes, modified ns, changed ns): a file whose inode and stamp are unchanged is the same one, unchanged.
+        linked: Whether the name is a link, so that inotify does not see its writes.
+    """
+
+    path: str
+    restart: int
+    live: bool
+    gzip: bool
+    inode: Inode
+    stamp: tuple[int, int, int]
+    linked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What one scan found.
+
+    Attributes:
+        started_ns: Wall time before the first directory was looked at.
+        places: Every container directory there is.
+        changed: Files of the directories that changed since the scan before, oldest first.
+        problems: What could not be looked at, with the reason; such a scan proves nothing about completeness.
+        ignored: Names of links that lead out of the allowed folders.
+    """
+
+    started_ns: int
+    places: dict[str, Place]
+    changed: dict[str, list[FoundFile]]
+    problems: list[str]
+    ignored: list[str]
+
+
+def parse_pod(name: str) -> tuple[str, str, str] | None:
+    """Namespace, pod and uid in the name of a pod's directory; `None` when it is none."""
+    match = _POD.fullmatch(name)
+    if match is None or any(len(part) > NAME_BYTES for part in match.groups()):
+        return None
+    namespace, pod, uid = match.groups()
+    return namespace, pod, uid
+
+
+def parse_log(name: str) -> tuple[int, tuple[int, str, int, bool], bool, bool] | None:
+    """Restart, rank (ascending from the oldest), live, gzip in a log file's name; `None` when it is none."""
+    match = _LOG.fullmatch(name)
+    if match is None:
+        return None
+    restart, date, number, suffix = match.groups()
+    live = date is None and number is None
+    if live and suffix:
+        return None
+    # Numbers count back in time. A plain file is before its own compressed copy, which then is recognised as one.
+    rank = (2 if live else int(number is not None), date or "", -int(number or 0), suffix is not None)
+    return int(restart), rank, live, suffix is not None
+
+
+@dataclass(slots=True)
+class Discovery:
+    """Looks at the tree below `root`. Blocking; remembers directories' times, to list only those that changed.
+
+    Args:
+        root: The folder of pods' directories.
+        link_targets: Folders into which links may point, beside `root`.
+    """
+
+    root: str
+    link_targets: Sequence[str] = ()
+    _settled: dict[str, int] = field(default_factory=dict)
+
+    def scan(self, *, started_ns: int, thorough: bool = False) -> Listing:
+        """List every directory that changed, or every one if `thorough`.
+
+        Args:
+            started_ns: Wall time now.
+            thorough: Distrust directories' times: a file may have grown without its directory changing.
+        """
+        listing = Listing(started_ns, {}, {}, [], [])
+        for place in self._places(listing):
+            listing.places[place.path] = place
+            self.look(place, listing, thorough=thorough)
+        self._settled = {path: time for path, time in self._settled.items() if path in listing.places}
+        return listing
+
+    def look(self, place: Place, listing: Listing, *, thorough: bool = True) -> None:
+        """List one container's directory into `listing`."""
+        try:
+            changed_ns = _modified_ns(place.path)
+            if not thorough and self._settled.get(place.path) == changed_ns:
+                return
+            for _ in range(_LISTING_TRIES):
+                files = self._files(place.path, listing.ignored)
+                before_ns, changed_ns = changed_ns, _modified_ns(place.path)
+                if before_ns == changed_ns:  # else a rotation fell between, and names and inodes may not fit
+                    break
+            listing.changed[place.path] = files
+            if changed_ns < listing.started_ns - _SETTLED_NS:
+                self._settled[place.path] = changed_ns
+        except FileNotFoundError:
+            listing.changed[place.path] = []
+        except OSError as error:
+            listing.problems.append(f"{place.path}: {error.strerror}")
+
+    def _places(self, listing: Listing) -> Iterator[Place]:
+        for pod in self._directories(self.root, listing, required=True):
+            names = parse_pod(pod)
+            if names is None:
+                continue
+            for container in self._directories(f"{self.root}/{pod}", listing):
+                if len(os.fsencode(container)) <= NAME_BYTES and container.isprintable():
+                    yield Place(f"{self.root}/{pod}/{container}", *names, container)
+
+    def _directories(self, path: str, listing: Listing, *, required: bool = False) -> list[str]:
+        """Names of real directories. A link to one is not followed, since it may lead anywhere, or in a circle."""
+        try:
+            with os.scandir(path) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError as error:
+            if required or not isinstance(error, FileNotFoundError):
+                listing.problems.append(f"{path}: {error.strerror}")
+            return []
+
+    def _files(self, directory: str, ignored: list[str]) -> list[FoundFile]:
+        found = []
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                parsed = parse_log(entry.name)
+                if parsed is not None and (file := self._file(entry, parsed, ignored)) is not None:
+                    found.append((file.restart, parsed[1], file))
+        found.sort(key=lambda item: item[:2])
+        return [file for _, _, file in found]
+
+    def _file(
+        self, entry: os.DirEntry[str], parsed: tuple[int, tuple[int, str, int, bool], bool, bool], ignored: list[str]
+    ) -> FoundFile | None:
+        restart, _, live, gzip = parsed
+        try:
+            linked = entry.is_symlink()
+            path = os.path.realpath(entry.path, strict=True) if linked else entry.path
+            if linked and not self._allowed(path):
+                ignored.append(entry.path)
+                return None
+            facts = os.stat(path, follow_symlinks=False)  # noqa: PTH116 - as above
+        except OSError:  # dangling, looping, or gone since it was listed
+            return None
+        if not stat.S_ISREG(facts.st_mode):
+            return None
+        inode = Inode(facts.st_dev, facts.st_ino)
+        return FoundFile(path, restart, live, gzip, inode, stamp_of(facts), linked)
+
+    def _allowed(self, path: str) -> bool:
+        """A pod that can write here must not be able to have any file of the node read by a link."""
+        return any(Path(path).is_relative_to(folder) for folder in (os.path.realpath(self.root), *self.link_targets))
+
+
+def _modified_ns(path: str) -> int:
+    return os.stat(path).st_mtime_ns  # noqa: PTH116 - thousands in each scan: half the cost of `Path.stat`
+
+
+def stamp_of(facts: os.stat_result) -> tuple[int, int, int]:
+    """See `FoundFile.stamp`."""
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

@@ -1,0 +1,45 @@
+"""A file of a run while it is held open."""
+
+from dataclasses import dataclass
+
+from fluentd.content import Content
+from fluentd.dockerjson import DockerJsonToCri
+from fluentd.source import Source
+
+
+@dataclass(slots=True, eq=False)
+class OpenFile:
+    """A file of a run while it is held open.
+
+    Attributes:
+        content: Its bytes.
+        live: Whether it has the name that the runtime writes to.
+        linked: Whether it was found by a link, so that inotify does not see its writes.
+        grown_at: When it was last seen to grow, or was opened; monotonic seconds.
+        source: Its identity, once it has a first line.
+        end: The most bytes that were seen in it.
+        regrown: It was another source, and was truncated.
+        copy: It is the copy that copytruncate made of its source.
+        converter: Turns docker's format into the runtime interface's; `None` when it has that already.
+    """
+
+    content: Content
+    live: bool
+    linked: bool
+    grown_at: float
+    source: Source | None = None
+    end: int = 0
+    regrown: bool = False
+    copy: bool = False
+    converter: DockerJsonToCri | None = None
+
+    @property
+    def static(self) -> bool:
+        """Whether nobody writes to it any more, by its nature."""
+        return self.copy or self.content.complete
+
+    def saw(self, end: int, *, now: float) -> None:
+        """Note that the file has `end` bytes at least."""
+        if end > self.end:
+            self.end = end
+            self.grown_at = now

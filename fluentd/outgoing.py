@@ -1,0 +1,75 @@
+"""A chunk on its way: made from bytes of a source, which it moves on."""
+
+from dataclasses import dataclass
+
+from fluentd.dockerjson import CriData, DockerJsonToCri
+from fluentd.source import Position, Source
+from pipeline.chunk import Chunk, Flag, Origin, cut_chunk
+from pipeline.limits import CHUNK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A chunk on its way, and where its source stands once the queue has it."""
+
+    chunk: Chunk
+    source: Source
+    after: Position
+
+
+def send_on(
+    source: Source, data: bytes, *, origin: Origin, converter: DockerJsonToCri | None, flags: Flag = Flag.NONE
+) -> tuple[Outgoing, int]:
+    """Make a chunk of the next bytes of `source`, and move it on.
+
+    Args:
+        source: Its position is where `data` begins.
+        data: As `cut_chunk` cuts.
+        origin: Of the lines.
+        converter: See `OpenFile`.
+        flags: `Flag.FINAL` when nothing will follow.
+
+    Returns:
+        The chunk, and how many lines of docker's format made no sense. The chunk may cover only a part of `data` when
+        conversion makes much of it.
+    """
+    before = source.position
+    if before.open_line:
+        flags |= Flag.MID_LINE
+    sent, line_offsets, malformed = data, b"", 0
+    if converter is not None and data:
+        data, converted = _convert(converter, data, mid_line=before.open_line)
+        sent, line_offsets, malformed = converted.data, converted.line_offsets, converted.malformed
+    after = before.after(data)
+    if flags & Flag.FINAL:
+        after = after.closed()
+    source.position = after
+    chunk = Chunk(
+        origin, source.id, source.ordinal, before.offset, after.offset, before.offset, sent, flags, line_offsets
+    )
+    return Outgoing(chunk, source, after), malformed
+
+
+def declare_end(source: Source, *, origin: Origin) -> Outgoing | None:
+    """Say that nothing more can be read of `source`: what is known and unread is lost, and its open line ends.
+
+    Returns:
+        A chunk without data that says so; `None` when nothing is lost and no line is open.
+    """
+    before, lost_bytes = source.position, source.unread_bytes
+    if not lost_bytes and not before.open_line:
+        return None
+    end = before.offset + lost_bytes
+    flags = Flag.FINAL | (Flag.DECLARED_LOSS if lost_bytes else Flag.NONE)
+    source.position = Position(end)
+    chunk = Chunk(origin, source.id, source.ordinal, end, end, before.offset, b"", flags)
+    return Outgoing(chunk, source, source.position)
+
+
+def _convert(converter: DockerJsonToCri, data: bytes, *, mid_line: bool) -> tuple[bytes, CriData]:
+    """Convert as much of `data` as fits into a chunk: lines that make no sense, and their offsets, can take more."""
+    while True:
+        converted = converter.convert(data, mid_line=mid_line)
+        if len(converted.data) + len(converted.line_offsets) <= 2 * CHUNK_BYTES:
+            return data, converted
+        data = data[: cut_chunk(data, limit_bytes=len(data) // 2)]

@@ -1,0 +1,179 @@
+"""Reads all files of the node in turns: discovers, looks at what is due, hands chunks to the lanes, pauses.
+
+One loud file does not delay the others: each turn takes one chunk of each run. When the budget is used up, reading
+stops until the queue has taken something.
+"""
+
+import asyncio
+import time
+
+from fluentd.discovery import Discovery, Listing
+from fluentd.keeper import CheckpointKeeper
+from fluentd.metrics import AgentMetrics
+from fluentd.run import Run
+from fluentd.sender import Budget, Sender
+from fluentd.tree import Tree
+from fluentd.watch import DirectoryWatch
+from pipeline.failpoints import failpoint
+from pipeline.limits import CHUNK_BYTES, MIB
+from pipeline.service import Health
+
+_PASS_SECONDS = 0.1  # a pass with more to read than this ends, so that new files are seen
+_TICK_SECONDS = 0.02  # hot runs are looked at this often: little beside the linger of a pack
+_LONG_TICK_SECONDS = 0.1  # with a thousand hot runs a look at all takes 6 ms
+_BLIND_SECONDS = 0.25  # rescans without inotify
+_THOROUGH_SECONDS = 30.0
+_YIELD_BYTES = 1 * MIB
+_YIELD_LOOKS = 64
+
+
+class Reader:
+    """See the module.
+
+    Args:
+        discovery: Finds files.
+        tree: Knows them.
+        watch: Tells of changes.
+        sender: Takes chunks.
+        budget: What may be in flight.
+        keeper: Makes new sources known on disk.
+        metrics: Of the agent.
+        health: Its part `discovery`.
+        rescan_seconds: Between two scans of everything.
+    """
+
+    def __init__(
+        self,
+        *,
+        discovery: Discovery,
+        tree: Tree,
+        watch: DirectoryWatch,
+        sender: Sender,
+        budget: Budget,
+        keeper: CheckpointKeeper,
+        metrics: AgentMetrics,
+        health: Health,
+        wake: asyncio.Event,
+        rescan_seconds: float,
+    ) -> None:
+        self._discovery, self._tree, self._watch = discovery, tree, watch
+        self._sender, self._budget, self._keeper = sender, budget, keeper
+        self._metrics, self._health, self._wake = metrics, health, wake
+        self._rescan_seconds = rescan_seconds
+        self._places = Listing(0, {}, {}, [], [])
+        self._scan_at = 0.0
+        self._thorough_at = 0.0
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Read until told to stop."""
+        while not stopping.is_set():
+            await self._discover()
+            began = time.monotonic()
+            more = await self._pass(stopping)
+            if any(run.unsaved for run in self._tree.due()):
+                self._keeper.touch()
+                more = await self._keeper.save() or more
+            if not more:
+                await self._pause(time.monotonic() - began)
+
+    async def _discover(self) -> None:
+        self._wake.clear()
+        names, writes = self._watch.take()
+        for path in writes:
+            self._tree.touch(path)
+        now = time.monotonic()
+        if now >= self._scan_at or self._watch.stale or names - self._places.places.keys():
+            await self._scan(now)
+        elif names:
+            self._look(names, now)
+
+    async def _scan(self, now: float) -> None:
+        """Look at the whole tree."""
+        self._watch.stale = False
+        thorough = now >= self._thorough_at
+        if thorough:
+            self._thorough_at = now + _THOROUGH_SECONDS
+        listing = await asyncio.to_thread(self._discovery.scan, started_ns=time.time_ns(), thorough=thorough)
+        self._places = listing
+        self._tree.apply(listing, now=time.monotonic())
+        self._keeper.touch()
+        rescan_seconds = min(self._rescan_seconds, _BLIND_SECONDS) if self._watch.blind else self._rescan_seconds
+        # What was made before its folder was watched was maybe made after it was listed.
+        self._scan_at = now if self._watch_all(listing) else now + rescan_seconds
+        self._report(listing)
+
+    def _look(self, paths: set[str], now: float) -> None:
+        """Look at the container directories in which names changed."""
+        listing = Listing(time.time_ns(), self._places.places, {}, [], [])
+        for path in paths:
+            self._discovery.look(self._places.places[path], listing)
+        self._tree.apply(listing, now=now, complete=False)
+
+    def _watch_all(self, listing: Listing) -> bool:
+        """Watch every directory; returns whether one was not watched before."""
+        root = self._discovery.root
+        pods = {path.rpartition("/")[0] for path in listing.places}
+        self._watch.keep_only({root, *pods, *listing.places})
+        news = [self._watch.watch(path, writes=False) for path in (root, *pods) if not self._watch.knows(path)]
+        news += [self._watch.watch(path, writes=True) for path in listing.places if not self._watch.knows(path)]
+        return any(news)
+
+    def _report(self, listing: Listing) -> None:
+        self._metrics.ignored_links.set(len(listing.ignored))
+        problems = listing.problems + self._tree.problems()
+        if problems:
+            self._thorough_at = 0.0  # what could not be opened is tried again, whatever its folder's time says
+            self._health.broken("discovery", problems[0])
+        else:
+            self._health.ready("discovery")
+
+    async def _pass(self, stopping: asyncio.Event) -> bool:
+        """Look at every due run, in turns of one chunk; returns whether there is more to read now."""
+        pass_ns, until = time.time_ns(), time.monotonic() + _PASS_SECONDS
+        turn, read_bytes, looks = self._tree.due(), 0, 0
+        while turn:
+            more = []
+            for run in turn:
+                while not self._budget.has_room(2 * CHUNK_BYTES):
+                    await self._budget.wait()
+                    if stopping.is_set():
+                        return False
+                size = self._look_at(run, pass_ns)
+                if size:
+                    more.append(run)
+                read_bytes, looks = read_bytes + size, looks + 1
+                if read_bytes >= _YIELD_BYTES or looks >= _YIELD_LOOKS:
+                    read_bytes = looks = 0
+                    await asyncio.sleep(0)
+            turn = more
+            if stopping.is_set() or time.monotonic() >= until:
+                return bool(turn)
+        return False
+
+    def _look_at(self, run: Run, pass_ns: int) -> int:
+        """Take one chunk of `run`, if there is one; returns its size."""
+        now = time.monotonic()
+        outgoing = self._tree.next_chunk(run, now=now, pass_ns=pass_ns)
+        path = run.place.path
+        if outgoing is None:
+            # One more look after events were asked for: what was written before that made none.
+            if self._tree.may_rest(run, now=now) and not self._watch.watch(path, writes=True):
+                self._tree.rest(run)
+            return 0
+        failpoint("agent.read")
+        self._watch.watch(path, writes=False)
+        self._sender.put(run.partition, outgoing)
+        size = outgoing.after.offset - outgoing.chunk.prev_end
+        self._metrics.read_bytes.inc(size)
+        return size + 1
+
+    async def _pause(self, pass_seconds: float) -> None:
+        now = time.monotonic()
+        if self._tree.due():
+            await asyncio.sleep(min(max(_TICK_SECONDS, 4 * pass_seconds), _LONG_TICK_SECONDS))
+            return
+        try:
+            async with asyncio.timeout(max(0.0, self._scan_at - now)):
+                await self._wake.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,396 @@
+"""The files of one run of one container, read strictly in the order in which they were written.
+
+The first file of the queue is read; the next one's turn comes when the one before is drained: its end was seen after
+something had been written to the next, or it is gone for good. A drained file is watched a few seconds more, since a
+runtime that reopens its log at a rotation may still hold the old file for a moment.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple, Protocol
+
+from fluentd.content import open_content
+from fluentd.discovery import FoundFile, Inode, Place
+from fluentd.dockerjson import DockerJsonToCri, looks_like_docker_json
+from fluentd.identity import Identities, Match
+from fluentd.openfile import OpenFile
+from fluentd.outgoing import Outgoing, declare_end, send_on
+from fluentd.source import Known, Source, fingerprint
+from fluentd.tail import Look, look
+from pipeline.chunk import Flag, Origin
+from pipeline.limits import FINGERPRINT_BYTES
+
+TORN_SECONDS = 1.0
+"""A file whose last line has no end delays the next file of its run this long: the rest may be on its way."""
+
+GONE_SECONDS = 60.0
+"""State of a source whose file is gone is kept this long: a folder that is away for a moment must not be sent again."""
+
+_ORIGIN_SECONDS = 2.0  # how old the labels of a line may be; asking for each chunk costs more than a small chunk
+
+
+class RunKey(NamedTuple):
+    """One run of one container, for ever."""
+
+    uid: str
+    container: str
+    restart: int
+
+
+class Tally(Protocol):
+    """Counts what nobody sees otherwise."""
+
+    def lost(self, reason: str, size: int) -> None:
+        """`size` bytes were known to be there, and will never be read."""
+
+    def truncated(self) -> None:
+        """A file was truncated: what nobody saw in it is lost, too."""
+
+    def damaged(self) -> None:
+        """A compressed file ended in the middle."""
+
+    def malformed(self, lines: int) -> None:
+        """`lines` of a file in docker's format are not; they are sent as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all runs share.
+
+    Attributes:
+        origin: Whose lines a run's are, as far as is known now.
+        siblings: Lists the files of one run now.
+        tally: See `Tally`.
+        close_seconds: How long a drained file is still watched.
+    """
+
+    origin: Callable[[Place, int], Origin]
+    siblings: Callable[[Place, int], list[FoundFile]]
+    tally: Tally
+    close_seconds: float
+
+
+class _Wait(Enum):
+    HERE = auto()
+    """Nothing to do with this file now."""
+    DONE = auto()
+    """Something was done: look again."""
+
+
+_Step = Outgoing | _Wait
+
+
+class Run:
+    """See the module.
+
+    Args:
+        place: Where its files are.
+        restart: Restart number.
+        partition: All of its bytes go there, for ever.
+        around: See `Surroundings`.
+        next_ordinal: Of the checkpoint, else 0.
+        known: Of the checkpoint, else nothing.
+
+    Attributes:
+        superseded: A later run of the container writes already, so that nothing more comes here.
+        caught_up: Whether the last look found nothing more to send, and nothing that waits.
+        unsaved: Whether a new source waits for the checkpoint to know it.
+        problem: Why a file could not be read, empty when all could.
+        active_at: When something was last found to send; monotonic seconds.
+        complete_ns: Everything written before this wall time was read.
+    """
+
+    def __init__(
+        self,
+        *,
+        place: Place,
+        restart: int,
+        partition: int,
+        around: Surroundings,
+        next_ordinal: int = 0,
+        known: tuple[Known, ...] = (),
+    ) -> None:
+        self.place, self.restart, self.partition = place, restart, partition
+        self.identities = Identities(
+            uid=place.uid, container=place.container, restart=restart, next_ordinal=next_ordinal, known=known
+        )
+        self.superseded = False
+        self.caught_up = False
+        self.unsaved = False
+        self.problem = ""
+        self.active_at = 0.0
+        self.complete_ns = 0
+        self._around = around
+        self._queue: list[OpenFile] = []
+        self._late: list[OpenFile] = []
+        self._closed: dict[Inode, tuple[tuple[int, int, int], Source | None]] = {}
+        self._unopened = ""
+        self._now = 0.0
+        self._origin: Origin | None = None
+        self._origin_at = 0.0
+
+    @property
+    def key(self) -> RunKey:
+        """See `RunKey`."""
+        return RunKey(self.place.uid, self.place.container, self.restart)
+
+    @property
+    def open_files(self) -> list[OpenFile]:
+        """Files held open."""
+        return self._late + self._queue
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing can happen here without an event: no file waits for its turn or for its time."""
+        return self.caught_up and not self._late and len(self._queue) <= 1 and not any(f.linked for f in self._queue)
+
+    @property
+    def waits_for_bytes(self) -> bool:
+        """Whether more may come here, or there is something that cannot be read."""
+        return bool(self._queue or self._late or self._unopened)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is left."""
+        return not self._queue and not self._late and not self._closed and not len(self.identities)
+
+    def close(self) -> None:
+        """Give back all descriptors."""
+        for file in self.open_files:
+            file.content.close()
+        self._queue.clear()
+        self._late.clear()
+
+    def update(self, found: Sequence[FoundFile], *, now: float) -> None:
+        """Take in a listing of the run's files, oldest first.
+
+        A file is opened at once, so that its deletion loses nothing. One that has a rotated name but was not seen
+        before, beside a live file that was, is a copy or out of order: it is read beside the others.
+        """
+        held = {file.content.inode: file for file in self.open_files}
+        live_is_held = any(one.live and one.inode in held for one in found)
+        self._unopened = ""
+        for one in found:
+            if (file := held.get(one.inode)) is not None:
+                file.live = one.live
+            elif one.inode not in self._closed or self._closed[one.inode][0] != one.stamp:
+                self._open(one, self._late if live_is_held and not one.live else self._queue, now=now)
+        present = {one.inode for one in found}
+        self._closed = {inode: state for inode, state in self._closed.items() if inode in present}
+
+    def _open(self, one: FoundFile, line: list[OpenFile], *, now: float) -> None:
+        try:
+            content = open_content(one)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._unopened = f"{one.path}: {error.strerror}"
+            return
+        if content is not None:
+            self._closed.pop(one.inode, None)
+            line.append(OpenFile(content, one.live, one.linked, now))
+
+    def forget_gone(self, *, now: float) -> None:
+        """Drop sources whose files have been gone for a while, and count what was known and not read of them."""
+        if any(file.source is None for file in self._queue):
+            return  # it may still turn out to be one of them
+        held = {id(file.source) for file in self.open_files} | {id(source) for _, source in self._closed.values()}
+        for source in list(self.identities):
+            if id(source) in held:
+                source.missing_since = 0.0
+            elif not source.missing_since:
+                source.missing_since = now
+            elif now - source.missing_since >= GONE_SECONDS and source.acknowledged.offset >= source.position.offset:
+                if source.unread_bytes:
+                    self._around.tally.lost("deleted", source.unread_bytes)
+                self.identities.forget(source)
+
+    def next_chunk(self, *, now: float) -> Outgoing | None:
+        """The next chunk to send; `None` when there is none now (see `caught_up`).
+
+        Args:
+            now: Monotonic seconds.
+        """
+        self._now = now
+        self.unsaved = False
+        self.caught_up = not self._unopened
+        self.problem = self._unopened
+        try:
+            outgoing = self._late_chunk() or self._current_chunk()
+        except OSError as error:
+            self.problem = f"{self.place.path}: {error.strerror or error}"
+            self.caught_up = False
+            return None
+        if outgoing is not None:
+            self.active_at = now
+        return outgoing
+
+    def _current_chunk(self) -> Outgoing | None:
+        while self._queue:
+            file = self._queue[0]
+            ended = self._ended(file)  # before the read: what is written after it belongs to the next look
+            step = self._step(file, self._queue, ended=ended)
+            if step is _Wait.HERE:
+                return None
+            if isinstance(step, Outgoing):
+                return step
+        return None
+
+    def _late_chunk(self) -> Outgoing | None:
+        for file in list(self._late):
+            step: _Step = _Wait.DONE
+            while step is _Wait.DONE and file in self._late:
+                step = self._step(file, self._late, ended=file.static or self._idle(file) >= self._around.close_seconds)
+            if isinstance(step, Outgoing):
+                return step
+        return None
+
+    def _step(self, file: OpenFile, line: list[OpenFile], *, ended: bool) -> _Step:
+        """Look at one file of `line`, the queue or the late ones, and do what follows from it."""
+        if file.source is None:
+            return self._name(file, line, ended=ended)
+        if not file.source.persisted:
+            self.unsaved = True
+            self.caught_up = False
+            return _Wait.HERE
+        seen = self._look(file, file.source)
+        if seen.replaced:
+            return self._replace(file, file.source, line)
+        if seen.data:
+            return self._send(file, file.source, seen.data)
+        return self._at_end(file, file.source, seen, line, ended=ended)
+
+    def _idle(self, file: OpenFile) -> float:
+        return self._now - file.grown_at
+
+    def _ended(self, file: OpenFile) -> bool:
+        """Whether nothing more is to be expected in the file that is read."""
+        followers = self._queue[1:]
+        if file.static or len(followers) > 1 or any(other.content.size() for other in followers):
+            return True
+        if self._idle(file) < self._around.close_seconds:
+            return False
+        return self.superseded or file.content.deleted()
+
+    def _at_end(self, file: OpenFile, source: Source, seen: Look, line: list[OpenFile], *, ended: bool) -> _Step:
+        torn = bool(seen.rest_bytes) or source.position.open_line
+        if torn and (ended or self._idle(file) < self._around.close_seconds):
+            self.caught_up = False
+        if not ended or (torn and not file.static and self._idle(file) < TORN_SECONDS):
+            return _Wait.HERE
+        if torn and not (file.copy and not seen.rest_bytes):
+            return self._send_rest(file, source)
+        line.remove(file)
+        if line is self._queue and not file.static:
+            self._late.append(file)
+            return _Wait.DONE
+        return self._finish(file, source)
+
+    def _finish(self, file: OpenFile, source: Source) -> _Step:
+        """Close a file that is read to its end."""
+        if file.content.damaged:
+            self._around.tally.damaged()
+        self._shut(file, source)
+        return self._declare_end(source)
+
+    def _shut(self, file: OpenFile, source: Source | None) -> None:
+        self._closed[file.content.inode] = (file.content.stamp(), source)
+        file.content.close()
+
+    def _look(self, file: OpenFile, source: Source, *, final: bool = False) -> Look:
+        position = source.position
+        seen = look(file.content, position, final=final)
+        if position.offset == 0 and seen.data and not self._begins_as(source, seen.data):
+            return Look(replaced=True)
+        if not seen.replaced:
+            end = position.offset + len(seen.data) + seen.rest_bytes
+            file.saw(end, now=self._now)
+            known = end if seen.at_end or file.content.complete else file.content.size()
+            source.size = max(source.size, end, known)
+        return seen
+
+    def _begins_as(self, source: Source, data: bytes) -> bool:
+        return self.identities.base_of(fingerprint(data, complete=True)) == source.base
+
+    def _name(self, file: OpenFile, line: list[OpenFile], *, ended: bool) -> _Step:
+        head = file.content.read_at(0, FINGERPRINT_BYTES)
+        file.saw(len(head), now=self._now)
+        given_up = ended and (file.static or self._idle(file) >= TORN_SECONDS)
+        if first_line := fingerprint(head, complete=given_up):
+            return self._identify(file, line, first_line)
+        if given_up:  # nothing was ever written to it
+            line.remove(file)
+            self._shut(file, None)
+            return _Wait.DONE
+        if head and (ended or self._idle(file) < self._around.close_seconds):
+            self.caught_up = False
+        return _Wait.HERE
+
+    def _identify(self, file: OpenFile, line: list[OpenFile], first_line: bytes) -> _Step:
+        held = {id(other.source) for other in self.open_files if other.source is not None}
+        found = self.identities.identify(file, first_line, held)
+        if found.overlooked:
+            self._around.tally.truncated()
+        if found.match is Match.COPY:
+            line.remove(file)
+            self._shut(file, found.source)
+            return _Wait.DONE
+        file.source = found.source
+        file.end = max(file.end, found.source.position.offset)
+        if looks_like_docker_json(first_line):
+            file.converter = DockerJsonToCri()
+        return _Wait.DONE
+
+    def _replace(self, file: OpenFile, source: Source, line: list[OpenFile]) -> _Step:
+        """The file was truncated: read the rest of what it was from its copy, if there is one, then what it is now."""
+        self._around.tally.truncated()
+        at = line.index(file)
+        if not file.static:
+            line[at] = OpenFile(file.content, file.live, file.linked, self._now, regrown=True)
+        copy = None if file.static else self._find_copy(source)
+        if copy is None:
+            if file.static:
+                line.remove(file)
+                self._shut(file, source)
+            return self._declare_end(source)
+        line.insert(at, copy)
+        return _Wait.DONE
+
+    def _find_copy(self, source: Source) -> OpenFile | None:
+        held = {file.content.inode for file in self.open_files if file.source is not None}
+        for one in self._around.siblings(self.place, self.restart):
+            if one.live or one.inode in held:
+                continue
+            try:
+                content = open_content(one)
+            except OSError:
+                continue
+            if content is None:
+                continue
+            if self.identities.copied_in(source, content):
+                return OpenFile(content, one.live, one.linked, self._now, source, copy=True)
+            content.close()
+        return None
+
+    def _declare_end(self, source: Source) -> _Step:
+        if lost_bytes := source.unread_bytes:
+            self._around.tally.lost("truncated", lost_bytes)
+        return declare_end(source, origin=self._whose()) or _Wait.DONE
+
+    def _send_rest(self, file: OpenFile, source: Source) -> _Step:
+        """Send a last line that has no end, now that none will come."""
+        seen = self._look(file, source, final=True)
+        return _Wait.HERE if seen.replaced else self._send(file, source, seen.data, flags=Flag.FINAL)
+
+    def _send(self, file: OpenFile, source: Source, data: bytes, *, flags: Flag = Flag.NONE) -> Outgoing:
+        outgoing, malformed = send_on(source, data, origin=self._whose(), converter=file.converter, flags=flags)
+        if malformed:
+            self._around.tally.malformed(malformed)
+        return outgoing
+
+    def _whose(self) -> Origin:
+        if self._origin is None or self._now - self._origin_at >= _ORIGIN_SECONDS:
+            self._origin = self._around.origin(self.place, self.restart)
+            self._origin_at = self._now
+        return self._origin

@@ -1,0 +1,166 @@
+"""All runs of the node: what discovery found of them, which are looked at, and up to when everything is read.
+
+No task and no lock: whoever owns it calls it from one task.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator
+
+from fluentd.checkpoint import KnownRun
+from fluentd.discovery import FoundFile, Listing, Place
+from fluentd.outgoing import Outgoing
+from fluentd.run import Run, RunKey, Surroundings
+
+HOT_SECONDS = 1.0
+"""A run that had something to send is looked at in each pass for this long: cheaper than an event for each write."""
+
+
+def choose_partition(app: str, key: RunKey, *, spread: int, partitions: int) -> int:
+    """Partition of a run: by its app, so that an app's lines lie together, over `spread` neighbours for a big app."""
+    step = zlib.crc32("\0".join(map(str, key)).encode(errors="surrogateescape")) % max(1, spread)
+    return (zlib.crc32(app.encode(errors="surrogateescape")) + step) % partitions
+
+
+class Tree:
+    """See the module.
+
+    Args:
+        around: What all runs share.
+        choose: Partition of a new run.
+    """
+
+    def __init__(self, *, around: Surroundings, choose: Callable[[Place, int], int]) -> None:
+        self._around = around
+        self._choose = choose
+        self._runs: dict[RunKey, Run] = {}
+        self._places: dict[str, dict[int, Run]] = {}
+        self._due: dict[RunKey, Run] = {}
+        self._scanned_ns = 0
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs.values())
+
+    def restore(self, known: KnownRun, *, root: str, partitions: int) -> None:
+        """Take in one run of the checkpoint. A partition that the queue does not have is chosen again."""
+        path = f"{root}/{known.namespace}_{known.pod}_{known.uid}/{known.container}"
+        place = Place(path, known.namespace, known.pod, known.uid, known.container)
+        partition = known.partition if known.partition < partitions else self._choose(place, known.restart)
+        self._add(
+            Run(
+                place=place,
+                restart=known.restart,
+                partition=partition,
+                around=self._around,
+                next_ordinal=known.next_ordinal,
+                known=known.sources,
+            )
+        )
+
+    def _add(self, run: Run) -> None:
+        self._runs[run.key] = run
+        self._places.setdefault(run.place.path, {})[run.restart] = run
+
+    def apply(self, listing: Listing, *, now: float, complete: bool = True) -> None:
+        """Take in a listing; every run is due for a look afterwards, or those of the places listed.
+
+        Args:
+            listing: Of everything that changed.
+            now: Monotonic seconds.
+            complete: Whether it is of all places, so that others are gone.
+        """
+        for path, files in listing.changed.items():
+            self._update(listing.places[path], files, now=now)
+        if not complete:
+            return
+        if not listing.problems:
+            for path in self._places.keys() - listing.places.keys():
+                for run in self._places[path].values():
+                    run.update((), now=now)
+            self._scanned_ns = listing.started_ns
+        self._forget(now)
+        self._due.update(self._runs)
+
+    def _update(self, place: Place, files: list[FoundFile], *, now: float) -> None:
+        newest = max((one.restart for one in files if one.stamp[0]), default=0)
+        runs = self._places.setdefault(place.path, {})
+        for restart in {one.restart for one in files} - runs.keys():
+            if (place.uid, place.container, restart) not in self._runs:
+                self._add(
+                    Run(place=place, restart=restart, partition=self._choose(place, restart), around=self._around)
+                )
+        for restart, run in runs.items():
+            run.superseded |= restart < newest
+            run.update([one for one in files if one.restart == restart], now=now)
+            self._due[run.key] = run
+
+    def _forget(self, now: float) -> None:
+        for key, run in list(self._runs.items()):
+            run.forget_gone(now=now)
+            if run.over:
+                del self._runs[key]
+                self._due.pop(key, None)
+                del self._places[run.place.path][run.restart]
+        self._places = {path: runs for path, runs in self._places.items() if runs}
+
+    def due(self) -> list[Run]:
+        """Runs to look at in this pass."""
+        return list(self._due.values())
+
+    def touch(self, path: str) -> None:
+        """Something was written in a container's directory: its runs are due."""
+        for run in self._places.get(path, {}).values():
+            self._due[run.key] = run
+
+    def next_chunk(self, run: Run, *, now: float, pass_ns: int) -> Outgoing | None:
+        """See `Run.next_chunk`.
+
+        Args:
+            run: One that is due.
+            now: Monotonic seconds.
+            pass_ns: Wall time before the first look of this pass at anything.
+        """
+        outgoing = run.next_chunk(now=now)
+        if outgoing is None and run.caught_up:
+            run.complete_ns = pass_ns
+        return outgoing
+
+    def may_rest(self, run: Run, *, now: float) -> bool:
+        """Whether `run` has been quiet for a while, so that an event or the next scan is soon enough."""
+        return run.settled and now - run.active_at >= HOT_SECONDS
+
+    def rest(self, run: Run) -> None:
+        """Look at `run` no more until something happens."""
+        self._due.pop(run.key, None)
+
+    @property
+    def complete_ns(self) -> int:
+        """Everything that was written before this wall time was read; 0 while unknown."""
+        read_ns = [run.complete_ns for run in self._runs.values() if run.waits_for_bytes]
+        if not read_ns:
+            return self._scanned_ns
+        return min(self._scanned_ns, *read_ns)
+
+    def problems(self) -> list[str]:
+        """Files that could not be read, with the reason."""
+        return [run.problem for run in self._runs.values() if run.problem]
+
+    def known_runs(self) -> tuple[KnownRun, ...]:
+        """What the checkpoint keeps."""
+        return tuple(
+            KnownRun(
+                run.place.namespace,
+                run.place.pod,
+                run.place.uid,
+                run.place.container,
+                run.restart,
+                run.partition,
+                run.identities.next_ordinal,
+                tuple(source.known() for source in run.identities),
+            )
+            for run in self._runs.values()
+        )
+
+    def close(self) -> None:
+        """Give back all descriptors."""
+        for run in self._runs.values():
+            run.close()
