@@ -1,7 +1,7 @@
 """The queue between the services: records of bytes, by partition and offset. It is the write-ahead log of the pipeline.
 
-`sqlite` implements it for one machine. Whatever implements it passes `tests/pipeline/test_queue_contract.py`. Offsets grow
-by one within a partition, from 0. A record is in the queue, durably, when `Producer.send` returns.
+`sqlite` implements it for one machine. Whatever implements it passes `tests/pipeline/test_queue_contract.py`. Offsets
+grow by one within a partition, from 0. A record is in the queue, durably, when `Producer.send` returns.
 """
 
 from collections.abc import Mapping, Sequence

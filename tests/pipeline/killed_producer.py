@@ -1,10 +1,14 @@
-"""Sends to all partitions at once, and prints what was acknowledged, until it is killed: `killed_producer.py URL`."""
+"""Sends until it is killed, and prints what was acknowledged: `killed_producer.py URL [FAILPOINT]`.
+
+To all partitions at once, or only to the first one, up to the fail-point.
+"""
 
 import asyncio
 import itertools
 import os
 import sys
 
+from pipeline.failpoints import arm
 from pipeline.queue import Producer, open_producer
 
 
@@ -15,12 +19,13 @@ async def _send_for_ever(producer: Producer, partition: int) -> None:
         os.write(1, b"%d %d %d\n" % (partition, offset, fill))
 
 
-async def _main(url: str) -> None:
+async def _main(url: str, *arguments: str) -> None:
+    arm(*arguments or [""])
     producer = await open_producer(url)
     async with asyncio.TaskGroup() as group:
-        for partition in range(producer.partitions):
+        for partition in range(1 if arguments else producer.partitions):
             group.create_task(_send_for_ever(producer, partition), name=f"partition {partition}")
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1]))
+    asyncio.run(_main(*sys.argv[1:]))

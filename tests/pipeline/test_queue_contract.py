@@ -90,6 +90,7 @@ async def test_a_fetch_stops_after_the_record_that_reaches_the_limit(a_queue: AQ
     producer, consumer = await a_queue.producer(), await a_queue.consumer()
     await producer.send(0, [b"x" * 100] * 10)
     assert len(await consumer.fetch({0: 0}, max_bytes=250, wait_seconds=0)) == 3
+    assert len(await consumer.fetch({0: 0}, max_bytes=200, wait_seconds=0)) == 2
     assert len(await consumer.fetch({0: 0}, max_bytes=1, wait_seconds=0)) == 1
 
 

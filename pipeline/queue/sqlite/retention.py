@@ -170,6 +170,6 @@ def _shrink(database: Database) -> bool:
     pages = min(spare, STEP_BYTES // page_bytes)
     with database.write():
         for _ in range(pages):
-            # One by one: the pragma works as it is stepped, and the sqlite3 module steps it once, since it has no columns.
+            # One by one: it works as it is stepped, and the sqlite3 module steps once what has no columns.
             connection.execute("PRAGMA incremental_vacuum(1)")
     return bool(spare > pages)
