@@ -3,11 +3,12 @@
 from typing import Final
 
 from bench.figures import Figure
-from bench.material import AGENT_DONE, LONG_SECONDS, MB, MIB, SEED, Material
+from bench.material import LONG_SECONDS, MB, SEED, Material, wait_sent
 from demo.corpus import write_corpus
-from demo.stack import Stack, wait_until
+from demo.stack import Stack, pause
 
 FILES: Final = 1000
+SETTLE_SECONDS: Final = 2.0
 
 
 def start_cpu_seconds(material: Material, service: str) -> float:
@@ -40,16 +41,16 @@ def agent_mb_per_cpu_s(material: Material) -> list[Figure]:
 
 
 def agent_rss_mb(material: Material) -> list[Figure]:
-    """Resident memory of the agent with 1,000 files of 64 KiB each."""
+    """Resident memory of the agent that tails 1,000 files, once it has read a backlog of 64 KiB in each.
+
+    The peak, while the backlog is read and as much as allowed is in flight, stands in the details.
+    """
     with Stack(material.run / "thousand") as stack:
         size = write_corpus(stack.pod_logs, total_bytes=FILES * 64 * 1024, seed=SEED, apps=FILES // 4, pods_per_app=4)
         process = stack.start("agent")
-        wait_until(
-            lambda: process.poll() is not None or stack.metric("agent", AGENT_DONE) >= size,
-            seconds=LONG_SECONDS,
-            what=f"agent has sent {size} bytes",
-        )
+        wait_sent(stack, size)
+        pause(SETTLE_SECONDS)
         now = process.rss_bytes()
         ended = process.stop()
-    details = {"files": FILES, "mb": size / MB, "after_reading_mb": now / MB, "peak_mib": ended.peak_rss_bytes / MIB}
-    return [Figure("agent_rss_mb", ended.peak_rss_bytes / MB, "MB", details)]
+    details = {"files": FILES, "mb": size / MB, "peak_mb": ended.peak_rss_bytes / MB, "status": ended.status}
+    return [Figure("agent_rss_mb", now / MB, "MB", details)]

@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from bench.agent import start_cpu_seconds
 from bench.figures import Figure
-from bench.material import LONG_SECONDS, MB, FilledQueue, Material
+from bench.material import LONG_SECONDS, LOOK_SECONDS, MB, FilledQueue, Material
 from demo.stack import Ended, Stack, StackError, wait_until
 from pipeline.names import TABLE_DIRECTORY
 
@@ -32,6 +32,7 @@ def ingest(stack: Stack, queue: FilledQueue) -> Ended:
         lambda: process.poll() is not None or indexed_lines(stack) >= queue.lines,
         seconds=LONG_SECONDS,
         what=f"logger has {queue.lines} lines",
+        every_seconds=LOOK_SECONDS,
     )
     ended = process.stop(seconds=LONG_SECONDS)
     committed = table_rows(stack.store)

@@ -41,7 +41,9 @@ def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+def wait_until(
+    condition: Callable[[], bool], *, seconds: float, what: str, every_seconds: float = POLL_SECONDS
+) -> None:
     """Look until a condition holds.
 
     Raises:
@@ -51,7 +53,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> N
     while not condition():
         if time.monotonic() > deadline:
             raise StackError(f"waited {seconds} s in vain: {what}")
-        pause(POLL_SECONDS)
+        pause(every_seconds)
 
 
 def free_port() -> int:
