@@ -1,4 +1,4 @@
-"""The runtime's line format: what containerd and CRI-O write into a container's log file, one line at a time.
+r"""The runtime's line format: what containerd and CRI-O write into a container's log file, one line at a time.
 
 `<RFC 3339 time> <stdout|stderr> <tags> <content>\n`. The time has up to nine decimals with trailing zeros dropped, so
 the header has no fixed width. The first tag is `F` (full) or `P` (partial: the line goes on in the next one of its
@@ -20,7 +20,7 @@ STREAMS: Final = ("stdout", "stderr")
 
 _LINE = re.compile(
     rb"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:(Z)|([+-])(\d\d):(\d\d)) "
-    rb"(stdout|stderr) ([FP])(?::[^ ]*)? ?"
+    rb"(stdout|stderr) ([FP])(?::[^ \n]*)?(?: |(?=\n|\Z))"
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS: Final = 1_000_000_000
@@ -65,7 +65,7 @@ def _delta(hours: bytes, minutes: bytes) -> timedelta:
 
 
 def format_time(time_ns: int) -> bytes:
-    """Format nanoseconds since the epoch as the runtimes do: RFC 3339 in UTC, trailing zeros of the fraction dropped."""
+    """Format nanoseconds since the epoch as the runtimes do: RFC 3339 in UTC, no trailing zeros in the fraction."""
     seconds, fraction = divmod(time_ns, _NS)
     whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").encode()
     if fraction:

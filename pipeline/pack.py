@@ -4,18 +4,28 @@ Wire format, version 1: the byte 0x01, then one zstd frame that holds a msgpack 
 of the chunks are kept apart, so that a reader parses all lines of a pack in one pass over one buffer, without a copy.
 """
 
+import operator
+import struct
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import msgspec
 import zstandard
 
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.errors import FormatError
-from pipeline.limits import PACK_BYTES, PACK_DECODED_BYTES, PACK_RAW_BYTES
+from pipeline.limits import NAME_BYTES, PACK_BYTES, PACK_DECODED_BYTES, PACK_RAW_BYTES
 from pipeline.names import PACK_MAGIC
 
-HEADER_BYTES = 64
+HEADER_BYTES: Final = 64
 """What a header counts for against `PACK_RAW_BYTES`: source, five varints and the framing."""
+
+SOURCE_BYTES: Final = 64
+"""Longest name of a source that a decoder takes; today's have 16."""
+
+_INT32_MAX: Final = 2**31 - 1
+_INT64_MAX: Final = 2**63 - 1
+_FLAGS: Final = 255  # room for flags that are not known here
 
 
 class Header(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -114,28 +124,57 @@ def decode_pack(record: bytes, *, decompressor: zstandard.ZstdDecompressor) -> P
         if zstandard.get_frame_parameters(frame).content_size > PACK_DECODED_BYTES:
             raise FormatError("a pack claims more than the decoded limit")
         body = _decoder.decode(decompressor.decompress(frame, max_output_size=PACK_DECODED_BYTES))
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise FormatError(f"not a pack: {error}") from error
     _validate(body)
     return body
 
 
 def _validate(body: PackBody) -> None:
+    if not 0 <= body.heartbeat_ns <= _INT64_MAX or len(body.node) > NAME_BYTES:
+        raise FormatError("a heartbeat or a node's name is out of range")
+    for origin in body.origins:
+        _validate_origin(origin)
     total = 0
     for header in body.headers:
-        if not 0 <= header.origin < len(body.origins):
-            raise FormatError(f"header names origin {header.origin} of {len(body.origins)}")
-        if header.length < 0 or not 0 <= header.prev_end <= header.start <= header.end:
-            raise FormatError(f"header out of order: {header.prev_end}, {header.start}, {header.end}")
-        if not header.line_offsets and header.length != header.end - header.start:
-            raise FormatError(f"header of {header.length} bytes spans {header.end - header.start}")
+        _validate_header(header, origins=len(body.origins))
+        if header.line_offsets:
+            _validate_line_offsets(header, body.data, total)
         total += header.length
     if total != len(body.data):
         raise FormatError(f"headers state {total} bytes of data, the pack has {len(body.data)}")
 
 
+def _validate_origin(origin: Origin) -> None:
+    names = (origin.node, origin.namespace, origin.pod, origin.uid, origin.container, origin.app, origin.process)
+    if max(map(len, names)) > NAME_BYTES or len(origin.release) > NAME_BYTES or not 0 <= origin.restart <= _INT32_MAX:
+        raise FormatError("a name or restart number of an origin is out of range")
+
+
+def _validate_header(header: Header, *, origins: int) -> None:
+    if not 0 <= header.origin < origins:
+        raise FormatError(f"header names origin {header.origin} of {origins}")
+    if header.length < 0 or not 0 <= header.prev_end <= header.start <= header.end <= _INT64_MAX:
+        raise FormatError(f"header out of order: {header.prev_end}, {header.start}, {header.end}")
+    if not header.line_offsets and header.length != header.end - header.start:
+        raise FormatError(f"header of {header.length} bytes spans {header.end - header.start}")
+    if not 0 <= header.ordinal <= _INT32_MAX or not 0 <= header.flags <= _FLAGS or len(header.source) > SOURCE_BYTES:
+        raise FormatError(f"ordinal {header.ordinal}, flags {header.flags} or the source's name is out of range")
+
+
+def _validate_line_offsets(header: Header, data: bytes, start: int) -> None:
+    """One for each line, ascending, inside the chunk's bytes: readers index by them."""
+    stop = start + header.length
+    lines = data.count(b"\n", start, stop) + (header.length > 0 and data[stop - 1 : stop] != b"\n")
+    if len(header.line_offsets) != 4 * lines:
+        raise FormatError(f"{len(header.line_offsets)} bytes of line offsets for {lines} lines")
+    offsets = struct.unpack(f"<{lines}I", header.line_offsets)
+    if any(map(operator.ge, offsets, offsets[1:])) or offsets[-1] >= header.end - header.start:
+        raise FormatError("line offsets do not ascend within their chunk")
+
+
 def chunks_of(body: PackBody) -> Iterable[Chunk]:
-    """The pack's chunks, one by one. For tests and for rules on single chunks; the logger parses the body as a whole."""
+    """The pack's chunks, one by one: for tests and rules on single chunks. The logger parses the body as a whole."""
     position = 0
     for header in body.headers:
         data = body.data[position : position + header.length]
