@@ -284,7 +284,7 @@ class Progress:
                 self._accept_unusual(tracked, header, data[position:stop], out)
         self.next_offset = queue_offset + 1
         if body.heartbeat_ns:
-            self._beat(body, queue_offset, out)
+            self._beat(body, time_ns, out)
 
     def skip(self, queue_offset: int) -> None:
         """Go on after a record that is no pack."""
@@ -367,11 +367,12 @@ class Progress:
             said.held_ns = said.heartbeat_ns
         said.gaps += 1
 
-    def _beat(self, body: PackBody, queue_offset: int, out: Accepted) -> None:
+    def _beat(self, body: PackBody, time_ns: int, out: Accepted) -> None:
         node = self.nodes.setdefault(body.node, NodeState())
         node.heartbeat_ns = max(node.heartbeat_ns, body.heartbeat_ns)
-        self.clock_ns = max(self.clock_ns, body.heartbeat_ns)
-        out.beats.append(Beat(len(out.data), body.node, body.heartbeat_ns, self.clock_ns, queue_offset))
+        # A node whose clock is years ahead must not make the shard forget what it knows.
+        self.clock_ns = max(self.clock_ns, min(body.heartbeat_ns, time_ns + _DAY_NS))
+        out.beats.append(Beat(len(out.data), body.node, body.heartbeat_ns, self.clock_ns, out.queue_offset))
         if self.clock_ns - self._pruned_ns >= _PRUNE_EVERY_NS:
             self._pruned_ns = self.clock_ns
             self._prune(out)

@@ -66,6 +66,11 @@ class Head:
         self._shards[shard] = _Shard(next_offset, heartbeats=dict(heartbeats))
         self._announce()
 
+    def skip(self, shard: int, next_offset: int) -> None:
+        """Go on at `next_offset`: the queue has no records before it any more."""
+        self._shards[shard].next_offset = next_offset
+        self._announce()
+
     def append(self, batch: Batch) -> None:
         """Add a batch that follows its shard's last one, and wake the followers."""
         shard = self._shards.setdefault(batch.shard, _Shard(batch.first_offset))

@@ -89,6 +89,11 @@ class LoggerSettings(CommonSettings):
     followers: int = Field(
         1000, ge=1, le=100_000, validation_alias="LOGGER_FOLLOWERS", description="Most followers at once."
     )
+    dead_letters: Annotated[str, StringConstraints(min_length=1)] = Field(
+        "var/dead-letters",
+        validation_alias="LOGGER_DEAD_LETTERS",
+        description="Folder for records of the queue that are no packs: `<partition>-<offset>.record`.",
+    )
     gone_nodes: str = Field(
         "",
         validation_alias="LOGGER_GONE_NODES",
