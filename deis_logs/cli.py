@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deis_logs.client import Client
 
 STDERR: Final = 2
+STDOUT_FILE: Final = Path("-")
 FOLLOW_LINES: Final = 10
 HISTORY_LINES: Final = 100
 TAIL_LINES: Final = 10_000
@@ -45,7 +46,7 @@ NoFollow = Annotated[bool, typer.Option("--no-follow", help="Print what is there
 Limit = Annotated[int, typer.Option(metavar="N", min=1, max=SEARCH_LINES, help="Most lines to print.")]
 Oldest = Annotated[bool, typer.Option("--oldest", help="The oldest lines that match, in place of the newest.")]
 Json = Annotated[opt.AppsOutput, typer.Option("--output", "-o", help="text for people, json for programs.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - is stdout.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Where to write; - is stdout.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an export that was interrupted.")]
 
 
@@ -114,7 +115,7 @@ def search_command(
     url: opt.Url = None,
     token_file: opt.TokenFile = None,
 ) -> None:
-    """Print the newest lines that match, oldest first."""
+    """Print the newest lines that match, in reading order."""
     fields = opt.Fields(process, release, pod, container, stream, grep, regex, after, before, context)
     filters = opt.read_filters(fields)
     where = _find(app, url=url, token_file=token_file)
@@ -146,7 +147,7 @@ def apps_command(*, output: Json = opt.AppsOutput.TEXT, url: opt.Url = None, tok
 
 @app.command("export")
 def export_command(
-    file: File,
+    file: File = STDOUT_FILE,
     *,
     app: opt.App = None,
     since: opt.Since = None,
@@ -166,9 +167,9 @@ def export_command(
     url: opt.Url = None,
     token_file: opt.TokenFile = None,
 ) -> None:
-    """Write all lines that match to a file, without a limit; an interrupted export can be resumed."""
+    """Write all lines that match, without a limit; into a file it can be resumed."""
     fields = opt.Fields(process, release, pod, container, stream, grep, regex, after, before, context)
-    to_stdout = str(file) == "-"
+    to_stdout = file == STDOUT_FILE
     if to_stdout and resume:
         raise typer.BadParameter("what went to stdout cannot be resumed: name a file", param_hint="--resume")
     where = _find(app, url=url, token_file=token_file)

@@ -52,7 +52,7 @@ async def follow(
         client: The logger.
         query: App and filters; its range is not used.
         start: Where to begin: `[("lines", "10")]` or `[("since", "<nanoseconds>")]`.
-        note: Is told once for each time that the connection is lost.
+        note: Is told when the connection is lost for the first time.
 
     Raises:
         LostError: There was no answer to the very first request.
@@ -60,7 +60,7 @@ async def follow(
     """
     position = Position(start)
     backoff = Backoff()
-    answered = False
+    answered = told = False
     while True:
         parameters = [("format", "ndjson"), *position.parameters(), *query.filters.parameters()]
         try:
@@ -70,12 +70,13 @@ async def follow(
                     events = decode_events(block)
                     yield events
                     position.advance(events)
-                    _end_of(events)
                     backoff.reset()
+                    _end_of(events)
         except LostError as error:
             if not answered:
                 raise
-            if backoff.tries == 0:
+            if not told:  # once: whoever reads on a bad network knows by then
+                told = True
                 note(f"{error}; going on from the last line when it answers again")
         await asyncio.sleep(backoff.next_seconds())
 
