@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from pipeline.errors import SettingsError
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
@@ -96,20 +98,67 @@ class Consumer(Protocol):
         """Give back files and sockets."""
 
 
+class Assignment(msgspec.Struct, frozen=True):
+    """What a member of a consumer group owns.
+
+    Attributes:
+        generation: Counts this member's assignments from 1; 0 while it has none yet.
+        partitions: The partitions that it owns, and nobody else in the group.
+    """
+
+    generation: int
+    partitions: frozenset[int]
+
+
+class GroupConsumer(Consumer, Protocol):
+    """A consumer that shares the partitions with the other members of its group.
+
+    The caller keeps state for each partition that it owns. On a new assignment it drops the state of what is gone,
+    loads that of what is new, and then, not before, names the new partitions in `fetch`: records of a partition come
+    only when it is asked for, from the position that is asked for. While the group is being rebalanced `fetch` returns
+    nothing and no state is dropped, since most partitions come back.
+
+    Ownership alone keeps no other member from writing: one that was stopped still believes in its old assignment. The
+    fence is the caller's.
+    """
+
+    @property
+    def assignment(self) -> Assignment:
+        """The newest assignment."""
+
+    async def changed(self, generation: int) -> Assignment:
+        """Wait for an assignment other than that of `generation`, and return it."""
+
+    async def fetch(self, positions: Mapping[int, int], *, max_bytes: int, wait_seconds: float) -> list[Record]:
+        """See `Consumer.fetch`; positions of partitions not owned are ignored.
+
+        Call it again and again even if nothing is owned: errors of the group (no right to join it) are raised here.
+        """
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        """See `Consumer.commit`; positions of partitions not owned are ignored."""
+
+
 async def open_producer(url: str) -> Producer:
     """Open the queue that `url` names for appending; a local queue is made if it is not there.
 
     Args:
-        url: `sqlite:///relative/path.db` or `sqlite:////absolute/path.db`, with options as query parameters
-            (see `pipeline.queue.sqlite`).
+        url: `sqlite:///relative/path.db`, `sqlite:////absolute/path.db` or `kafka://host:port,host2:port/TOPIC`, with
+            options as query parameters (see `pipeline.queue.sqlite`, `pipeline.queue.kafka`).
 
     Raises:
-        SettingsError: The URL is of no known kind, or an option is out of its range.
+        SettingsError: The URL is of no known kind, or an option is out of its range, or the queue is not as it says.
+        FatalError: The queue refuses this client.
         QueueUnavailableError: The queue does not answer.
     """
-    from pipeline.queue.sqlite import SqliteProducer, parse_url  # noqa: PLC0415 - only the kind in use is imported
+    # Only the kind in use is imported: the agent's memory is counted.
+    if _kind(url) == "kafka":
+        from pipeline.queue import kafka  # noqa: PLC0415
 
-    return await SqliteProducer.open(parse_url(url))
+        return await kafka.KafkaProducer.open(kafka.parse_url(url))
+    from pipeline.queue import sqlite  # noqa: PLC0415
+
+    return await sqlite.SqliteProducer.open(sqlite.parse_url(url))
 
 
 async def open_consumer(url: str, *, group: str) -> Consumer:
@@ -119,20 +168,66 @@ async def open_consumer(url: str, *, group: str) -> Consumer:
     queue's outage budget.
 
     Raises:
-        SettingsError: The URL is of no known kind, or an option is out of its range.
+        SettingsError: The URL is of no known kind, or an option is out of its range, or the queue is not as it says.
+        FatalError: The queue refuses this client.
         QueueUnavailableError: The queue does not answer.
     """
-    from pipeline.queue.sqlite import SqliteConsumer, parse_url  # noqa: PLC0415 - only the kind in use is imported
+    if _kind(url) == "kafka":
+        from pipeline.queue import kafka  # noqa: PLC0415
 
-    return await SqliteConsumer.open(parse_url(url), group=group)
+        return await kafka.KafkaConsumer.open(kafka.parse_url(url), group=group)
+    from pipeline.queue import sqlite  # noqa: PLC0415
+
+    return await sqlite.SqliteConsumer.open(sqlite.parse_url(url), group=group)
+
+
+async def open_group_consumer(
+    url: str, *, group: str, client_id: str = "deis-telemetry", instance: str | None = None
+) -> GroupConsumer:
+    """Open the queue that `url` names as a member of the consumer group `group`, with a share of the partitions.
+
+    Args:
+        url: See `open_producer`. In a queue of one machine the first member owns everything.
+        group: The consumer group.
+        client_id: What the other members are told of this one: the URL at which it answers.
+        instance: Stable name of this member, so that a short restart moves no partition.
+
+    Raises:
+        SettingsError: The URL is of no known kind, or an option is out of its range, or the queue is not as it says.
+        FatalError: The queue refuses this client.
+        QueueUnavailableError: The queue does not answer.
+    """
+    if _kind(url) == "kafka":
+        from pipeline.queue import kafka  # noqa: PLC0415
+
+        options = kafka.parse_url(url)
+        return await kafka.KafkaGroupConsumer.open(options, group=group, client_id=client_id, instance=instance)
+    from pipeline.queue.sole import SoleMember  # noqa: PLC0415
+
+    return SoleMember(await open_consumer(url, group=group))
 
 
 def queue_collector(url: str) -> Collector:
     """Metrics of the queue that `url` names, read at each scrape: lag by group and partition, losses, budget used.
 
+    A Kafka queue has none here: its brokers and its own tools tell them.
+
     Raises:
         SettingsError: The URL is of no known kind, or an option is out of its range.
     """
-    from pipeline.queue.sqlite import QueueCollector, parse_url  # noqa: PLC0415 - only the kind in use is imported
+    if _kind(url) == "kafka":
+        from pipeline.queue import kafka  # noqa: PLC0415
 
-    return QueueCollector(parse_url(url))
+        kafka.parse_url(url)
+        return CollectorRegistry()
+    from pipeline.queue import sqlite  # noqa: PLC0415
+
+    return sqlite.QueueCollector(sqlite.parse_url(url))
+
+
+def _kind(url: str) -> str:
+    kind = url.partition(":")[0]
+    if kind not in {"sqlite", "kafka"}:
+        # Not repeated: a URL of another kind may hold a password.
+        raise SettingsError(f"QUEUE_URL: expected sqlite:///path or kafka://host:port/TOPIC, not {kind[:20]!r}")
+    return kind
