@@ -1,13 +1,25 @@
 """Settings that the services share, and how a service reads its own: once, from the environment, at its start."""
 
+import ipaddress
 from typing import Annotated, Self, TypeVar
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
 
-Listen = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]*):\d{1,5}$")]
+_MAX_PORT = 65_535
+
+
+def _check_port(listen: str) -> str:
+    if int(listen.rpartition(":")[2]) > _MAX_PORT:
+        raise ValueError(f"the port is over {_MAX_PORT}")
+    return listen
+
+
+Listen = Annotated[
+    str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]*):[0-9]{1,5}$"), AfterValidator(_check_port)
+]
 """`host:port`, `[v6]:port`, or `:port` for all addresses."""
 
 
@@ -71,4 +83,7 @@ def split_listen(listen: str) -> tuple[str, int]:
 def is_loopback(listen: str) -> bool:
     """Whether only this machine can reach `listen`."""
     host, _ = split_listen(listen)
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"  # another name, even one like 127.example.org, may be any address

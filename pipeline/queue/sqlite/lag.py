@@ -122,6 +122,7 @@ class QueueCollector(Collector):
 
     def _read(self) -> tuple[list[Lag], dict[tuple[str, int], Loss]]:
         if self._database is None:
+            self._options.path.stat()  # a scrape makes no queue
             self._database = open_database(self._options, durable=False)
         self._database.check_in_place()
         with self._database.read() as connection:
