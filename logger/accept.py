@@ -370,12 +370,20 @@ class Progress:
     def _beat(self, body: PackBody, time_ns: int, out: Accepted) -> None:
         node = self.nodes.setdefault(body.node, NodeState())
         node.heartbeat_ns = max(node.heartbeat_ns, body.heartbeat_ns)
+        if not self.clock_ns:
+            self._start_clock(time_ns)
         # A node whose clock is years ahead must not make the shard forget what it knows.
         self.clock_ns = max(self.clock_ns, min(body.heartbeat_ns, time_ns + _DAY_NS))
         out.beats.append(Beat(len(out.data), body.node, body.heartbeat_ns, self.clock_ns, out.queue_offset))
         if self.clock_ns - self._pruned_ns >= _PRUNE_EVERY_NS:
             self._pruned_ns = self.clock_ns
             self._prune(out)
+
+    def _start_clock(self, time_ns: int) -> None:
+        """Before the first heartbeat there is no clock: what came by then counts as touched now."""
+        self._pruned_ns = time_ns
+        for tracked in self._sources.values():
+            tracked.state.touched_ns = time_ns
 
     def _prune(self, out: Accepted) -> None:
         """Forget sources that nothing can come of any more."""

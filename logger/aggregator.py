@@ -138,7 +138,7 @@ async def _serve(
     """Listen on the addresses that are set."""
     apps = [(build_api(reader=reader, settings=settings, health=health, registry=registry), settings.listen)]
     if settings.deis_listen is not None:
-        deis = build_deis_api(reader=reader, settings=settings, health=health, registry=registry)
+        deis = build_deis_api(reader=reader, health=health, registry=registry)
         apps.append((deis, settings.deis_listen))
     async with contextlib.AsyncExitStack() as stack:
         for app, listen in apps:

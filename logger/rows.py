@@ -72,7 +72,7 @@ class ChunkFacts:
     ordinal: int
 
 
-def lines_array(buffer: bytes, starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> Any:
+def lines_array(buffer: bytes | memoryview, starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64]) -> Any:
     """See `buffer` as an Arrow array, without a copy: element `2 * i` is `buffer[starts[i]:stops[i]]`.
 
     The elements between are what lies between two lines. Arrow's `take` then copies lines in any order, at once.

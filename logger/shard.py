@@ -20,8 +20,9 @@ from pipeline.queue import Record
 
 log = structlog.get_logger()
 
-_BATCH_BYTES: Final = 32 * MIB
-"""Decoded bytes after which a batch is made: small records may hold packs that are large once decoded."""
+_BATCH_BYTES: Final = 8 * MIB
+"""Decoded bytes after which a batch is made. Its arrays then stay in the cache and in memory that is used again; and
+small records may hold packs that are large once decoded."""
 
 
 class Shard:
