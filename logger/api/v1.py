@@ -1,0 +1,137 @@
+"""The interface under /v1: apps, pages of lines, follows, deletion. See `docs/api.md`."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+
+from logger.api.auth import GRANT, Access
+from logger.api.params import (
+    FOLLOW_FORMATS,
+    FOLLOW_PARAMETERS,
+    PAGE_FORMATS,
+    PAGE_LINES,
+    PAGE_PARAMETERS,
+    Parameters,
+    check_app,
+)
+from logger.api.render import ARROW, CSV, NDJSON, TEXT, arrow, csv, format_time, ndjson, text
+from logger.api.stream import Streams
+from logger.cursor import PageCursor, encode_cursor
+from logger.follow import FollowRequest
+from logger.page import Page, Selection
+from logger.query import LogReader
+
+DEFAULT_LINES: Final = 100
+DEFAULT_FOLLOW_LINES: Final = 10
+
+
+def v1_routes(reader: LogReader, *, access: Access, streams: Streams) -> list[web.RouteDef]:
+    """The routes."""
+
+    async def apps(request: web.Request) -> web.Response:
+        Parameters(request.query, known=())
+        found = await reader.apps(request[GRANT].opens)
+        body = [
+            {
+                "app": app.app,
+                "first_time": format_time(app.first_ns),
+                "last_time": format_time(app.last_ns),
+                "lines": app.lines,
+            }  # fmt: skip
+            for app in found
+        ]
+        return web.json_response({"apps": body})
+
+    async def logs(request: web.Request) -> web.Response:
+        app = open_app(request)
+        parameters = Parameters(request.query, known=PAGE_PARAMETERS)
+        form = parameters.choice("format", PAGE_FORMATS, default="ndjson")
+        selection = _selection(app, parameters)
+        page = await reader.page(selection, gone=partial(_is_gone, request))
+        content_type, render = _renderer(form, selection)
+        body = await asyncio.to_thread(render, page)
+        return web.Response(body=body, headers={"Content-Type": content_type, **_page_headers(page)})
+
+    async def follow(request: web.Request) -> web.StreamResponse:
+        app = open_app(request)
+        parameters = Parameters(request.query, known=FOLLOW_PARAMETERS)
+        default = "sse"
+        form = parameters.choice("format", FOLLOW_FORMATS, default=default)
+        before, after = parameters.context()
+        wanted = FollowRequest(
+            app,
+            lines=parameters.integer("lines", default=DEFAULT_FOLLOW_LINES, least=0, most=PAGE_LINES),
+            since_ns=parameters.moment("since"),
+            cursor=parameters.follow_cursor(request.headers.get("Last-Event-ID", "")),
+            wanted=parameters.line_filter(),
+            before=before,
+            after=after,
+        )
+        allowed = partial(access.still_opens, request[GRANT], app)
+        return await streams.serve(request, wanted, form=form, allowed=allowed)
+
+    async def delete(request: web.Request) -> web.Response:
+        app = open_app(request)
+        Parameters(request.query, known=())
+        await reader.delete(app)
+        return web.Response(status=204)
+
+    return [
+        web.get("/v1/apps", apps, allow_head=False),
+        web.get("/v1/apps/{app}/logs", logs, allow_head=False),
+        web.get("/v1/apps/{app}/logs/follow", follow, allow_head=False),
+        web.delete("/v1/apps/{app}", delete),
+    ]
+
+
+def open_app(request: web.Request) -> str:
+    """The app in the request's path, if its token opens it: whether the app exists plays no part."""
+    app = check_app(request.match_info["app"])
+    if not request[GRANT].opens(app):
+        raise web.HTTPForbidden(text="the token does not open this app")
+    return app
+
+
+def _selection(app: str, parameters: Parameters) -> Selection:
+    before, after = parameters.context()
+    return Selection(
+        app,
+        parameters.integer("limit", default=DEFAULT_LINES, least=1, most=PAGE_LINES),
+        descending=parameters.choice("order", ("asc", "desc"), default="asc") == "desc",
+        since_ns=parameters.moment("since"),
+        until_ns=parameters.moment("until"),
+        beyond=parameters.page_cursor(),
+        lines=parameters.line_filter(),
+        before=before,
+        after=after,
+    )
+
+
+def _renderer(form: str, selection: Selection) -> tuple[str, Callable[[Page], bytes]]:
+    goes_on = selection.beyond is not None and selection.lines.passes_all
+    as_text = partial(text, goes_on=goes_on, descending=selection.descending)
+    renderers: dict[str, tuple[str, Callable[[Page], bytes]]] = {
+        "ndjson": (NDJSON, ndjson),
+        "text": (TEXT, as_text),
+        "csv": (CSV, csv),
+        "arrow": (ARROW, arrow),
+    }
+    return renderers[form]
+
+
+def _page_headers(page: Page) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if page.watermark_ns is not None:
+        headers["Complete-Up-To"] = format_time(page.watermark_ns)
+    if page.following is not None:
+        headers["Next-Cursor"] = encode_cursor(PageCursor(page.following))
+    return headers
+
+
+def _is_gone(request: web.Request) -> bool:
+    """Whether the client has closed its connection; also asked from threads."""
+    transport = request.transport
+    return transport is None or transport.is_closing()

@@ -1,0 +1,342 @@
+"""Following an app: the last lines, then every new one, with no gap and no double.
+
+::
+
+    backlog          rows before the positions P that the head had at the start, in reading order
+    catching up      rows from P on in arrival order, private to this follower: table, then head
+    live             one pass over each new batch serves all followers of its app (`FollowHub`)
+
+A follower whose buffer is full goes back to catching up, from memory that is there anyway. One that takes nothing is
+cut off by whoever writes to it (see `logger.api.stream`).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from logger.arrival import arrival_key, arrival_keys, table_window
+from logger.context import LiveContext
+from logger.cursor import ArrivalKey, BacklogCursor, LiveCursor, ReadingKey, encode_cursor, just_before
+from logger.filter import EVERY_LINE, LineFilter
+from logger.hub import FollowHub, Lines, Segment, Subscription
+from logger.lines import integers, lines_of_table, reading_keys, taken
+from logger.page import Selection, message_bytes
+from logger.pieces import Reach
+from logger.query import LAST_LINES_BYTES, LogReader
+from logger.search import Mask
+
+WATERMARK_SECONDS: Final = 3.0
+"""A watermark comes at least this often, and whether the reader may still read is looked at."""
+
+_BACKLOG_PAGE: Final = 2000
+_THREAD_BYTES: Final = 16 * 1024  # an expression over more than this is matched in a thread
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Everything written before this time has been sent; `None` while unknown."""
+
+    complete_up_to_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The follow is over."""
+
+    reason: str
+
+
+Event = Lines | Watermark | End
+
+
+@dataclass(frozen=True, slots=True)
+class FollowRequest:
+    """What a follower asks for.
+
+    Attributes:
+        app: The app.
+        lines: Last lines to begin with; not used with `since_ns` or a cursor.
+        since_ns: Begin with all lines from here on.
+        cursor: Go on after it.
+        wanted: Which lines.
+        before: Lines of context before each of them, from the same container.
+        after: Lines of context after it.
+    """
+
+    app: str
+    lines: int = 10
+    since_ns: int | None = None
+    cursor: BacklogCursor | LiveCursor | None = None
+    wanted: LineFilter = EVERY_LINE
+    before: int = 0
+    after: int = 0
+
+
+class Follower:
+    """One follow.
+
+    Args:
+        hub: Where it goes live.
+        reader: Answers for what is there already.
+        request: What is asked for.
+        allowed: Whether the reader may still read; asked every `WATERMARK_SECONDS`.
+    """
+
+    def __init__(
+        self, *, hub: FollowHub, reader: LogReader, request: FollowRequest, allowed: Callable[[], bool]
+    ) -> None:
+        self._hub = hub
+        self._reader = reader
+        self._request = request
+        self._allowed = allowed
+        self._after: ArrivalKey | None = None
+        self._after_shard = -1
+        self._subscription: Subscription | None = None
+        has_context = request.before or request.after
+        self._context = LiveContext(request.before, request.after) if has_context else None
+        self._due = time.monotonic() + WATERMARK_SECONDS
+        cursor = request.cursor
+        # From here on the start is fixed: these positions part the backlog from what comes live.
+        self._positions: dict[int, int] = dict(reader.head.ends() if cursor is None else cursor.positions)
+        if isinstance(cursor, LiveCursor):
+            self._after, self._after_shard = cursor.key, cursor.shard
+        self._token = encode_cursor(LiveCursor(self._positions, max(self._after_shard, 0), self._after))
+
+    @property
+    def waiting(self) -> int:
+        """Lines that wait for this follower, or that were passed over because too many did."""
+        return self._subscription.waiting if self._subscription is not None else 0
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether too many lines wait."""
+        return self._subscription is not None and self._subscription.overflowed
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Everything that the client is to get, in order; ends with an `End`, if at all."""
+        async for lines in self._backlog():
+            yield lines if lines.lines else Watermark(None)
+            if self._must_end():
+                yield self._end()
+                return
+        while True:
+            async for event in self._catch_up():
+                yield event
+                if isinstance(event, End):
+                    return
+            async for event in self._live():
+                yield event
+                if isinstance(event, End):
+                    return
+
+    # --- what was there at the start
+
+    async def _backlog(self) -> AsyncGenerator[Lines, None]:
+        request = self._request
+        if isinstance(request.cursor, LiveCursor):
+            return
+        if request.cursor is None and request.since_ns is None:
+            if request.lines:
+                async for lines in self._last(request.lines):
+                    yield lines
+            return
+        beyond = None if request.cursor is None else request.cursor.key
+        while True:
+            page = await self._reader.page(self._selection(_BACKLOG_PAGE, beyond=beyond))
+            yield await asyncio.to_thread(self._backlog_lines, page.table, page.context)
+            beyond = page.following
+            if beyond is None:
+                return
+
+    async def _last(self, count: int) -> AsyncGenerator[Lines, None]:
+        """The last lines; while they are looked for, empty ones come as a sign of life."""
+        newest_first: list[pa.Table] = []
+        contexts = [np.zeros(0, np.bool_)]
+        found, found_bytes, beyond = 0, 0, None
+        while True:
+            page = await self._reader.page(self._selection(count - found, beyond=beyond, descending=True))
+            newest_first.append(page.table)
+            context = np.zeros(page.table.num_rows, np.bool_) if page.context is None else page.context
+            contexts.append(context)
+            found, found_bytes = found + int((~context).sum()), found_bytes + message_bytes(page.table)
+            beyond = page.following
+            if beyond is None or found >= count or found_bytes >= LAST_LINES_BYTES:
+                break
+            yield Lines((), ())
+        table = pa.concat_tables(newest_first)
+        table = taken(table, np.arange(table.num_rows)[::-1])
+        yield await asyncio.to_thread(self._backlog_lines, table, np.concatenate(contexts)[::-1])
+
+    def _selection(self, limit: int, *, beyond: ReadingKey | None = None, descending: bool = False) -> Selection:
+        request = self._request
+        return Selection(
+            request.app,
+            limit,
+            descending=descending,
+            since_ns=request.since_ns,
+            beyond=beyond,
+            lines=request.wanted,
+            ends=dict(self._positions),
+            seconds=WATERMARK_SECONDS,
+            before=request.before,
+            after=request.after,
+        )
+
+    def _backlog_lines(self, table: pa.Table, context: Mask | None) -> Lines:
+        keys = reading_keys(table)
+        flags = [False] * len(keys) if context is None else context.tolist()
+        # Context has the cursor of the match before: whoever stops there gets the match that it belongs to again.
+        last = next((just_before(key) for key, flag in zip(keys, flags, strict=True) if not flag), None)
+        tokens = []
+        for key, flag in zip(keys, flags, strict=True):
+            last = key if not flag or last is None else last
+            tokens.append(encode_cursor(BacklogCursor(self._positions, last)))
+        return Lines(lines_of_table(table, flags if context is not None else None), tokens)
+
+    # --- what arrived since, on its own
+
+    async def _catch_up(self) -> AsyncGenerator[Event, None]:
+        """Go on from `_positions` until the hub can take over."""
+        self._subscription = None
+        while not self._must_end():
+            changes = self._reader.head.changes
+            shard = self._shard_behind()
+            if shard is None:
+                self._subscription = self._hub.subscribe(self._request.app, self._positions)
+                if self._subscription is not None:
+                    return
+                # A restarted logger is still behind what the client had seen from the one before.
+                await self._wait_for_more(changes)
+            else:
+                async for lines in self._step(shard):
+                    yield lines
+                await asyncio.sleep(0)  # a step that finds nothing has not let anybody else have a turn
+            if time.monotonic() >= self._due:
+                self._due = time.monotonic() + WATERMARK_SECONDS
+                yield Watermark(None)
+        yield self._end()
+
+    def _shard_behind(self) -> int | None:
+        for shard, end in self._reader.head.ends().items():
+            if self._positions.setdefault(shard, 0) < end:
+                return shard
+        return None
+
+    async def _wait_for_more(self, changes: int) -> None:
+        try:
+            async with asyncio.timeout(WATERMARK_SECONDS):
+                await self._reader.head.wait(changes)
+        except TimeoutError:
+            pass
+
+    async def _step(self, shard: int) -> AsyncGenerator[Lines, None]:
+        """The next batch of a shard, or a window of the table where the head has nothing any more."""
+        head, start = self._reader.head, self._positions[shard]
+        batches = head.batches(shard, start)
+        if batches and batches[0].first_offset <= start:
+            batch = batches[0]
+            for segment in self._hub.segments(batch, self._request.app, self._positions, self._key_of(shard)):
+                yield await self._wanted(segment)
+            self._passed(shard, batch.next_offset)
+            return
+        stop = batches[0].first_offset if batches else head.ends()[shard]
+        async for lines in self._from_table(shard, start, stop):
+            yield lines
+
+    async def _from_table(self, shard: int, start: int, stop: int) -> AsyncGenerator[Lines, None]:
+        view = await self._reader.view()
+        end = min(stop, view.snapshot.positions.get(shard, 0))
+        if end <= start:  # neither has it: the queue began later
+            newer = [batch.first_offset for batch in view.batches if batch.shard == shard and batch.next_offset > start]
+            self._passed(shard, max(start, min([stop, *newer])))
+            return
+        table, following = await asyncio.to_thread(
+            table_window,
+            view.snapshot,
+            self._reader.table,
+            app=self._request.app,
+            shard=shard,
+            start=start,
+            stop=end,
+        )
+        yield await asyncio.to_thread(self._table_lines, table, shard)
+        self._passed(shard, following)
+
+    def _table_lines(self, table: pa.Table, shard: int) -> Lines:
+        reach = Reach(self._reader.tombstones.boundary(self._request.app) or {})
+        mask = reach.mask(integers(table["shard"]), integers(table["queue_offset"]))
+        if self._context is None:
+            mask &= self._request.wanted.mask(table)
+        after = self._key_of(shard)
+        positions = dict(self._positions)
+        tokens, places = [], []
+        for place, key in enumerate(arrival_keys(table)):
+            if mask[place] and (after is None or key > after):
+                positions[shard] = key.queue_offset
+                tokens.append(encode_cursor(LiveCursor(positions, shard, key)))
+                places.append(place)
+        whole = Lines(lines_of_table(taken(table, np.array(places, np.int64))), tokens)
+        return whole if self._context is None else self._with_context(whole, self._context)
+
+    def _key_of(self, shard: int) -> ArrivalKey | None:
+        return self._after if shard == self._after_shard else None
+
+    def _passed(self, shard: int, next_offset: int) -> None:
+        self._positions[shard] = next_offset
+        if shard == self._after_shard and self._after is not None and self._after.queue_offset < next_offset:
+            self._after = None
+
+    # --- what arrives now, with all others
+
+    async def _live(self) -> AsyncGenerator[Event, None]:
+        subscription = self._subscription
+        if subscription is None:
+            return
+        try:
+            while not subscription.overflowed:
+                if self._must_end():
+                    yield self._end()
+                    return
+                segment = subscription.take()
+                if segment is not None:
+                    yield await self._wanted(segment)
+                    last = segment.rows[-1]
+                    self._after, self._after_shard = arrival_key(segment.batch, last), segment.batch.shard
+                    self._positions = {**segment.positions, segment.batch.shard: self._after.queue_offset}
+                    continue
+                if time.monotonic() >= self._due:
+                    self._due = time.monotonic() + WATERMARK_SECONDS
+                    self._hub.pump()
+                    if not subscription.waiting:
+                        yield Watermark(self._reader.head.watermark(self._request.app))
+                    continue
+                await subscription.wait(self._due - time.monotonic())
+        finally:
+            self._hub.unsubscribe(subscription)
+
+    async def _wanted(self, segment: Segment) -> Lines:
+        wanted = self._request.wanted
+        if self._context is not None:
+            if segment.content_bytes > _THREAD_BYTES:
+                return await asyncio.to_thread(self._with_context, segment.whole, self._context)
+            return self._with_context(segment.whole, self._context)
+        if wanted.regex and segment.content_bytes > _THREAD_BYTES:
+            return await asyncio.to_thread(segment.filtered, wanted)
+        return segment.filtered(wanted)
+
+    def _with_context(self, whole: Lines, context: LiveContext) -> Lines:
+        due = context.choose(whole.lines, self._request.wanted.wants)
+        tokens = [whole.tokens[place] if place >= 0 else self._token for _, place in due]
+        self._token = whole.tokens[-1] if whole.tokens else self._token
+        return Lines([line for line, _ in due], tokens)
+
+    def _must_end(self) -> bool:
+        return self._hub.stopping.is_set() or not self._allowed()
+
+    def _end(self) -> End:
+        return End("the logger stops" if self._hub.stopping.is_set() else "the token is no longer valid")

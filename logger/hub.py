@@ -1,0 +1,236 @@
+"""One pass over each new batch for all who follow its apps: what many want is made once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from logger.arrival import arrival_key, rows_in_arrival_order
+from logger.cursor import ArrivalKey, LiveCursor, encode_cursor
+from logger.filter import LineFilter
+from logger.lines import Line, lines_of_batch
+from logger.pieces import Rows
+from logger.query import BusyError, ReadsHead
+from logger.rows import Batch
+
+SEGMENT_ROWS: Final = 256
+"""Lines that are made at a time on the event loop: about two milliseconds."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines and, for each, the cursor that goes on after it. What a format makes of them is made once."""
+
+    lines: Sequence[Line]
+    tokens: Sequence[str]
+    _encoded: dict[str, bytes] = field(default_factory=dict)
+
+    def encoded(self, form: str, encode: Callable[["Lines"], bytes]) -> bytes:
+        """The lines in the format `form`, as `encode` makes it."""
+        if form not in self._encoded:
+            self._encoded[form] = encode(self)
+        return self._encoded[form]
+
+
+@dataclass
+class Segment:
+    """Some rows of one app in one batch, in arrival order; made into lines when the first follower wants them.
+
+    Attributes:
+        batch: Where the rows are.
+        rows: Which they are.
+        positions: Everything before is sent, when a follower comes to these rows.
+        after: The last row sent of the batch's shard, if it is of the record at its position.
+    """
+
+    batch: Batch
+    rows: Rows
+    positions: Mapping[int, int]
+    after: ArrivalKey | None = None
+    _filtered: dict[LineFilter, Lines] = field(default_factory=dict)
+
+    @cached_property
+    def content_bytes(self) -> int:
+        """Bytes of the rows' lines."""
+        return int((self.batch.stops[self.rows] - self.batch.starts[self.rows]).sum())
+
+    @cached_property
+    def whole(self) -> Lines:
+        """All the lines."""
+        positions = dict(self.positions)
+        tokens = []
+        for row in self.rows.tolist():
+            key = arrival_key(self.batch, row)
+            positions[self.batch.shard] = key.queue_offset
+            tokens.append(encode_cursor(LiveCursor(positions, self.batch.shard, key)))
+        return Lines(lines_of_batch(self.batch, self.rows), tokens)
+
+    def filtered(self, lines: LineFilter) -> Lines:
+        """The lines that a filter wants."""
+        if lines.passes_all:
+            return self.whole
+        if lines not in self._filtered:
+            self._filtered[lines] = chosen_lines(self.whole, lines)
+        return self._filtered[lines]
+
+
+def chosen_lines(whole: Lines, lines: LineFilter) -> Lines:
+    """Those that a filter wants."""
+    places = [place for place, line in enumerate(whole.lines) if lines.wants(line)]
+    return Lines([whole.lines[place] for place in places], [whole.tokens[place] for place in places])
+
+
+class Subscription:
+    """What the hub has for one follower, in bounded memory.
+
+    Attributes:
+        app: The app.
+        waiting: Lines in the buffer, or lines passed over since it was full.
+        overflowed: Whether it was full: the follower must catch up on its own.
+    """
+
+    def __init__(self, app: str, *, limit_lines: int) -> None:
+        self.app = app
+        self.waiting = 0
+        self.overflowed = False
+        self._limit_lines = limit_lines
+        self._segments: deque[Segment] = deque()
+        self._something = asyncio.Event()
+
+    def push(self, segments: Sequence[Segment]) -> None:
+        """Add what arrived; a client that keeps up takes a batch of any size."""
+        self.overflowed = self.overflowed or self.waiting > self._limit_lines
+        self.waiting += sum(len(segment.rows) for segment in segments)
+        if self.overflowed:
+            self._segments.clear()
+        else:
+            self._segments.extend(segments)
+        self._something.set()
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        self._something.set()
+
+    def take(self) -> Segment | None:
+        """The oldest segment, if there is one."""
+        if not self._segments:
+            self._something.clear()
+            return None
+        segment = self._segments.popleft()
+        self.waiting -= len(segment.rows)
+        return segment
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until there may be something, at most so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._something.wait()
+        except TimeoutError:
+            pass
+
+
+class FollowHub:
+    """Passes over each new batch once, for all followers.
+
+    Args:
+        head: The newest rows.
+        boundary: Which rows of an app are deleted (see `logger.tombstones`).
+        limit_lines: Lines that may wait for a follower.
+        limit_followers: Most followers.
+        registry: Where metrics are registered.
+    """
+
+    def __init__(
+        self,
+        *,
+        head: ReadsHead,
+        boundary: Callable[[str], Mapping[int, int] | None],
+        limit_lines: int,
+        limit_followers: int,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._head = head
+        self._boundary = boundary
+        self._limit_lines = limit_lines
+        self._limit_followers = limit_followers
+        self._followers = 0
+        self._subscriptions: dict[str, list[Subscription]] = {}
+        self.positions: dict[int, int] = dict(head.ends())
+        self.stopping = asyncio.Event()
+        Gauge("logger_followers", "Follows that are open.", registry=registry).set_function(lambda: self._followers)
+
+    async def run(self) -> None:
+        """Pass over batches as they arrive, until cancelled."""
+        seen = 0
+        while True:
+            seen = await self._head.wait(seen)
+            self.pump()
+
+    def pump(self) -> None:
+        """Pass over what has arrived since the last time."""
+        for shard, end in self._head.ends().items():
+            position = self.positions.get(shard, 0)
+            if position == end:
+                continue
+            if self._subscriptions:
+                for batch in self._head.batches(shard, position):
+                    self._pass(batch)
+                    self.positions[shard] = batch.next_offset
+            self.positions[shard] = end
+
+    def _pass(self, batch: Batch) -> None:
+        for app, subscriptions in self._subscriptions.items():
+            segments = self.segments(batch, app, self.positions)
+            if segments:
+                for subscription in subscriptions:
+                    subscription.push(segments)
+
+    def segments(
+        self, batch: Batch, app: str, positions: Mapping[int, int], after: ArrivalKey | None = None
+    ) -> list[Segment]:
+        """An app's rows in a batch that are not deleted, from `positions` on and beyond `after`."""
+        start = max(positions.get(batch.shard, 0), (self._boundary(app) or {}).get(batch.shard, 0))
+        rows = rows_in_arrival_order(batch, app, start=start, after=after)
+        frozen = dict(positions) if len(rows) else positions
+        return [Segment(batch, rows[at : at + SEGMENT_ROWS], frozen) for at in range(0, len(rows), SEGMENT_ROWS)]
+
+    def admit(self) -> None:
+        """Count one more follower; pairs with `dismiss`.
+
+        Raises:
+            BusyError: There are as many as allowed.
+        """
+        if self._followers >= self._limit_followers:
+            raise BusyError(f"{self._followers} follows are open, no more are allowed")
+        self._followers += 1
+
+    def dismiss(self) -> None:
+        """Count one follower less."""
+        self._followers -= 1
+
+    def subscribe(self, app: str, positions: Mapping[int, int]) -> Subscription | None:
+        """Go live, if `positions` is exactly how far all others are; pairs with `unsubscribe`."""
+        self.pump()
+        if dict(positions) != self.positions:
+            return None
+        subscription = Subscription(app, limit_lines=self._limit_lines)
+        self._subscriptions.setdefault(app, []).append(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Leave."""
+        of_app = self._subscriptions[subscription.app]
+        of_app.remove(subscription)
+        if not of_app:
+            del self._subscriptions[subscription.app]
+
+    def stop(self) -> None:
+        """End all follows, since the service ends."""
+        self.stopping.set()
+        for of_app in self._subscriptions.values():
+            for subscription in of_app:
+                subscription.wake()

@@ -1,0 +1,328 @@
+"""Questions about what is there: the table at a pinned version, and the head from that version's offsets on."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from logger.context import SAME, KeptGroups, Neighbours, group_of
+from logger.cursor import ReadingKey
+from logger.filter import LineFilter
+from logger.lines import integers, reading_keys, taken, texts
+from logger.merge import Scan, key_value
+from logger.page import Page, Selection, collected, message_bytes
+from logger.pieces import Deleted, Piece, ReadsTable, TablePiece, head_pieces
+from logger.rows import SCHEMA, Batch
+from logger.scan import PieceScan, Wanted
+from logger.search import Mask
+from logger.snapshot import Snapshot
+from logger.summary import AppSummary, summaries
+from pipeline.errors import StoreUnavailableError
+
+LAST_LINES_BYTES: Final = 64 * 1024 * 1024
+"""Messages of the answer of `LogReader.last_lines`: only the newest lines that fit into it are given."""
+
+CONTEXT_ROWS: Final = 10_000
+"""A page with context ends after the match that brings it to so many rows."""
+
+_PIN_ATTEMPTS: Final = 5
+
+
+class BusyError(Exception):
+    """So many questions wait already that one more is refused."""
+
+
+class ReadsHead(Protocol):
+    """What reading needs of `logger.head.Head`."""
+
+    @property
+    def changes(self) -> int:
+        """Counts appended batches."""
+
+    def batches(self, shard: int, from_offset: int) -> Sequence[Batch]:
+        """Batches from an offset on."""
+
+    def oldest(self, shard: int) -> int | None:
+        """First offset in memory."""
+
+    def ends(self) -> Mapping[int, int]:
+        """Offset after the last record, by shard."""
+
+    def watermark(self, app: str | None = None) -> int | None:
+        """Time up to which lines are complete."""
+
+    async def wait(self, seen: int) -> int:
+        """Wait for the counter of changes to be above `seen`."""
+
+
+class PinsTable(ReadsTable, Protocol):
+    """What reading needs of `logger.table.TableReader`."""
+
+    def refresh(self) -> Snapshot:
+        """Look for a newer version."""
+
+
+class MarksDeleted(Deleted, Protocol):
+    """What reading needs of `logger.tombstones.Tombstones`."""
+
+    def add(self, app: str, positions: Mapping[int, int]) -> None:
+        """Delete everything before `positions`; durable when it returns. Blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that is there at one moment, each row once.
+
+    Attributes:
+        snapshot: The table.
+        batches: The head's batches that are not in it.
+        watermark_ns: Time up to which the view is complete; `None` while unknown.
+    """
+
+    snapshot: Snapshot
+    batches: Sequence[Batch]
+    watermark_ns: int | None
+
+    def pieces(self, app: str, table: ReadsTable) -> list[Piece]:
+        """Where the app's rows are."""
+        return [
+            *(TablePiece(app, entry, table) for entry in self.snapshot.of_app(app)),
+            *head_pieces(app, self.batches),
+        ]
+
+
+class Gate:
+    """Lets some through at once, lets some more wait, and refuses the rest."""
+
+    def __init__(self, *, running: int, waiting: int) -> None:
+        self._slots = asyncio.Semaphore(running)
+        self._places = running + waiting
+
+    @contextlib.asynccontextmanager
+    async def pass_through(self) -> AsyncIterator[None]:
+        """Wait for a turn, and have it inside the block.
+
+        Raises:
+            BusyError: Too many wait.
+        """
+        if self._places <= 0:
+            raise BusyError("too many queries at once")
+        self._places -= 1
+        try:
+            async with self._slots:
+                yield
+        finally:
+            self._places += 1
+
+
+class LogReader:
+    """Answers questions about lines.
+
+    Args:
+        head: The newest rows; used on the event loop only.
+        table: The table; used in threads.
+        tombstones: Which rows are deleted.
+        ends: Offset after the last record of each shard in the queue: what a deletion reaches up to.
+    """
+
+    def __init__(
+        self,
+        *,
+        head: ReadsHead,
+        table: PinsTable,
+        tombstones: MarksDeleted,
+        ends: Callable[[], Awaitable[Mapping[int, int]]],
+    ) -> None:
+        self.head = head
+        self.table = table
+        self.tombstones = tombstones
+        self._ends = ends
+        self._scans_gate = Gate(running=2, waiting=16)
+        self._reads_gate = Gate(running=4, waiting=256)
+
+    async def view(self) -> View:
+        """Pin the table and take what is newer from the head.
+
+        Raises:
+            StoreUnavailableError: The storage fails.
+        """
+        version: int | None = None
+        for _ in range(_PIN_ATTEMPTS):
+            watermark_ns = self.head.watermark()
+            snapshot = await asyncio.to_thread(self.table.refresh)
+            batches, missing = _newer(self.head, snapshot)
+            # A shard that was never committed begins wherever its queue does: only a newer version could tell more.
+            if not missing or (version == snapshot.version and not missing & snapshot.positions.keys()):
+                return View(snapshot, batches, watermark_ns)
+            version = snapshot.version
+        raise StoreUnavailableError("the table lags behind what the head has let go")
+
+    async def page(self, selection: Selection, *, gone: Callable[[], bool] = lambda: False) -> Page:
+        """One page of lines.
+
+        Args:
+            selection: What is asked for.
+            gone: Whether whoever asked is gone; called from a thread.
+
+        Raises:
+            AbandonedError: `gone` said so.
+            BusyError: Too many queries at once.
+            StoreUnavailableError: The storage fails.
+        """
+        gate = self._scans_gate if selection.lines.searches else self._reads_gate
+        async with gate.pass_through():
+            view = await self.view()
+            return await asyncio.to_thread(self.page_of, view, selection, gone)
+
+    def page_of(self, view: View, selection: Selection, gone: Callable[[], bool] = lambda: False) -> Page:
+        """One page of lines out of a view; blocks."""
+        if not (selection.before or selection.after):
+            return self._plain_page(view, selection, gone, self.table)
+        return self._page_with_context(view, selection, gone)
+
+    def _plain_page(self, view: View, selection: Selection, gone: Callable[[], bool], table: ReadsTable) -> Page:
+        return collected(self._scans(view, selection, gone, table), selection, view.watermark_ns)
+
+    def _page_with_context(self, view: View, selection: Selection, gone: Callable[[], bool]) -> Page:
+        deadline = time.monotonic() + selection.seconds
+        page = self._plain_page(view, selection, gone, self.table)
+        lead, trail = (selection.before, selection.after)[:: -1 if selection.descending else 1]
+        kept, parts, rows = KeptGroups(self.table), [], 0
+        following = page.following
+        for number, key in enumerate(reading_keys(page.table), 1):
+            match = page.table.slice(number - 1, 1)
+            around = self._neighbours(view, selection, match, key, lead=lead, trail=trail, gone=gone, table=kept)
+            parts.append(group_of(match, around, lead=lead, trail=trail))
+            rows += parts[-1][0].num_rows
+            if number < page.table.num_rows and (rows >= CONTEXT_ROWS or time.monotonic() > deadline):
+                following = key
+                break
+        table = pa.concat_tables([part for part, _ in parts]) if parts else page.table
+        context = np.concatenate([np.zeros(0, np.bool_), *(mask for _, mask in parts)])
+        return Page(table, following, page.watermark_ns, context=context)
+
+    def _neighbours(
+        self,
+        view: View,
+        selection: Selection,
+        match: pa.Table,
+        key: ReadingKey,
+        *,
+        lead: int,
+        trail: int,
+        gone: Callable[[], bool],
+        table: ReadsTable,
+    ) -> Neighbours:
+        same = tuple((name, frozenset(texts(match[name]))) for name in SAME)
+        asked = Selection(selection.app, trail, beyond=key, lines=LineFilter(same), ends=selection.ends)
+
+        def rows(count: int, *, descending: bool) -> pa.Table:
+            if not count:
+                return SCHEMA.empty_table()
+            return self._plain_page(view, replace(asked, limit=count, descending=descending), gone, table).table
+
+        def matching(found: pa.Table) -> Mask:
+            orders = integers(found["order_ns"])
+            since, until = selection.since_ns, selection.until_ns
+            within = (orders >= (-(2**63) if since is None else since)) & (
+                orders <= (2**63 - 1 if until is None else until - 1)
+            )
+            return within & selection.lines.mask(found, gone=gone)
+
+        earlier = rows(lead + trail, descending=not selection.descending)
+        later = rows(trail, descending=selection.descending)
+        return Neighbours(earlier, matching(earlier), later, matching(later))
+
+    async def apps(self, wanted: Callable[[str], bool]) -> list[AppSummary]:
+        """What there is of each app that is wanted, by name.
+
+        Raises:
+            BusyError: Too many queries at once.
+            StoreUnavailableError: The storage fails.
+        """
+        async with self._scans_gate.pass_through():
+            view = await self.view()
+            return await asyncio.to_thread(
+                summaries, view.snapshot, list(view.batches), table=self.table, deleted=self.tombstones, wanted=wanted
+            )
+
+    def _scans(self, view: View, selection: Selection, gone: Callable[[], bool], table: ReadsTable) -> list[Scan]:
+        """A scan for each piece that can have rows of the selection."""
+        beyond = None if selection.beyond is None else key_value(selection.beyond, descending=selection.descending)
+        wanted = Wanted(
+            selection.descending,
+            selection.since_ns,
+            selection.until_ns,
+            beyond,
+            selection.lines,
+            first_rows=selection.limit + 1,
+        )
+        low, high = wanted.orders()
+        scans: list[Scan] = []
+        for piece in view.pieces(selection.app, table):
+            (least, greatest), seen = piece.orders, piece.reach(self.tombstones, selection.ends)
+            if least <= high and greatest >= low and not seen.hides_all(piece.shards()):
+                scans.append(PieceScan(piece, wanted.narrowed(reach=seen), gone=gone))
+        return scans
+
+    async def last_lines(self, app: str, count: int) -> pa.Table:
+        """Rows of the app's last `count` lines, oldest first; the rows of a long line count as one.
+
+        Raises:
+            BusyError: Too many queries at once.
+            StoreUnavailableError: The storage fails.
+        """
+        async with self._reads_gate.pass_through():
+            view = await self.view()
+            return await asyncio.to_thread(self._last_lines, view, app, count)
+
+    def _last_lines(self, view: View, app: str, count: int) -> pa.Table:
+        tables: list[pa.Table] = []
+        lines, taken_bytes = 0, 0
+        beyond: ReadingKey | None = None
+        while lines < count and taken_bytes < LAST_LINES_BYTES:
+            page = self.page_of(view, Selection(app, count - lines, descending=True, beyond=beyond))
+            tables.append(page.table)
+            lines += int(np.count_nonzero(integers(page.table["continuation"]) == 0))
+            taken_bytes += message_bytes(page.table)
+            beyond = page.following
+            if beyond is None:
+                break
+        newest_first = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+        rows = taken(newest_first, np.arange(newest_first.num_rows)[::-1])
+        return rows if beyond is None else rows.slice(_first_start(rows))
+
+    async def delete(self, app: str) -> None:
+        """Delete all lines of the app that the queue has by now; durable when it returns.
+
+        Raises:
+            QueueUnavailableError: It is not known how far the deletion reaches.
+            StoreUnavailableError: It could not be noted.
+        """
+        positions = {**self.head.ends(), **await self._ends()}
+        await asyncio.to_thread(self.tombstones.add, app, positions)
+
+
+def _newer(head: ReadsHead, snapshot: Snapshot) -> tuple[list[Batch], set[int]]:
+    """The head's batches that are not in `snapshot`, and the shards of which some are in neither."""
+    batches: list[Batch] = []
+    missing: set[int] = set()
+    for shard, end in head.ends().items():
+        position = snapshot.positions.get(shard, 0)
+        newer = head.batches(shard, position)
+        first = newer[0].first_offset if newer else end
+        if first > position:
+            missing.add(shard)
+        batches.extend(newer)
+    return batches, missing
+
+
+def _first_start(rows: pa.Table) -> int:
+    """Index of the first row that begins a line; 0 when none does."""
+    starts = np.flatnonzero(integers(rows["continuation"]) == 0)
+    return int(starts[0]) if len(starts) else 0

@@ -1,0 +1,158 @@
+"""Rows made up for reading tests, in a real head and a real table."""
+
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from logger.columns import flush_parts
+from logger.head import Head
+from logger.query import LogReader
+from logger.rows import Batch, ChunkFacts
+from logger.table import IngestTable, TableReader
+from logger.tombstones import Tombstones
+
+DAY_NS = 1_795_478_400_000_000_000  # 2026-11-24T00:00:00Z
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row, as tests think of it."""
+
+    app: str = "demo"
+    order_ns: int = DAY_NS
+    message: bytes = b"hello"
+    source: bytes = b"s" * 16
+    offset: int = 0
+    ordinal: int = 0
+    continuation: int = 0
+    process: str = "web"
+    release: str = "v3"
+    pod: str = "demo-web-5c8f-x7k2p"
+    container: str = "demo-web"
+    stream: int = 0
+    time_ns: int | None = None
+
+    def text(self) -> str:
+        return self.message.decode(errors="replace")
+
+
+def make_batch(shard: int, first_offset: int, records: Sequence[Sequence[Row]]) -> Batch:
+    """A batch of records, one list of rows each; their bytes have a gap between them, as headers leave one."""
+    rows = [(number, row) for number, record in enumerate(records) for row in record]
+    facts: dict[ChunkFacts, int] = {}
+    buffer = bytearray()
+    starts, stops, index = [], [], []
+    for _, row in rows:
+        buffer += b"\xffheader "
+        starts.append(len(buffer))
+        buffer += row.message
+        stops.append(len(buffer))
+        buffer += b"\n"
+        of_row = ChunkFacts(row.app, row.process, row.release, row.pod, row.container, "n1", row.source, row.ordinal)
+        index.append(facts.setdefault(of_row, len(facts)))
+    return Batch(
+        shard=shard,
+        first_offset=first_offset,
+        next_offset=first_offset + len(records),
+        buffer=bytes(buffer),
+        starts=np.array(starts, np.int64),
+        stops=np.array(stops, np.int64),
+        time_ns=np.array([row.order_ns if row.time_ns is None else row.time_ns for _, row in rows], np.int64),
+        order_ns=np.array([row.order_ns for _, row in rows], np.int64),
+        stream=np.array([row.stream for _, row in rows], np.uint8),
+        offset=np.array([row.offset for _, row in rows], np.int64),
+        continuation=np.array([row.continuation for _, row in rows], np.int32),
+        facts_index=np.array(index, np.int32),
+        queue_offset=np.array([first_offset + number for number, _ in rows], np.int64),
+        facts=list(facts),
+        heartbeats={},
+        arrived_ns=DAY_NS,
+    )
+
+
+@dataclass
+class Pipeline:
+    """A head, a table, and what ingest does with them."""
+
+    store: Path
+    shards: int = 2
+
+    def __post_init__(self) -> None:
+        self.seconds = 0.0
+        self.head = Head(limit_bytes=1 << 30, keep_seconds=60.0, shards=range(self.shards), clock=lambda: self.seconds)
+        for shard in range(self.shards):
+            self.head.resume(shard, 0, {})
+        self.ingest = IngestTable.open(str(self.store), queue_id="q")
+        self.ingest.load_states()
+        self.reader_table = TableReader.open(str(self.store), queue_id="q")
+        self.tombstones = Tombstones.open(str(self.store), queue_id="q")
+        self.reader = LogReader(head=self.head, table=self.reader_table, tombstones=self.tombstones, ends=self.ends)
+
+    async def ends(self) -> Mapping[int, int]:
+        return self.head.ends()
+
+    def append(self, *records: Sequence[Row], shard: int = 0) -> Batch:
+        """Let records arrive, as one fetch."""
+        batch = make_batch(shard, self.head.ends()[shard], records)
+        self.head.append(batch)
+        return batch
+
+    def commit(self, *, evict: bool = False) -> None:
+        """Commit what waits; `evict` lets an hour pass, after which the head has forgotten it."""
+        waiting = self.head.waiting()
+        batches = [batch for of_shard in waiting.values() for batch in of_shard]
+        positions = {shard: of_shard[-1].next_offset for shard, of_shard in waiting.items()}
+        if positions:
+            self.ingest.commit(
+                parts=flush_parts(batches), positions=positions, states=dict.fromkeys(positions, b"state")
+            )
+            self.head.committed(positions)
+        if evict:
+            self.seconds += 3600
+            self.head.committed({})
+
+
+def numbered(app: str, count: int, *, start: int = 0, pods: int = 3, seed: int = 0) -> list[Row]:
+    """Lines of a few containers with a step of about a millisecond, in the order of writing."""
+    chosen = random.Random(seed)
+    return [
+        Row(
+            app=app,
+            order_ns=DAY_NS + (start + number) * 1_000_000,
+            message=f"{app} line {start + number} {'x' * chosen.randrange(40)}".encode(),
+            source=bytes([pod]) * 16,
+            offset=(start + number) * 100,
+            pod=f"{app}-web-5c8f-p{pod}",
+        )
+        for number in range(count)
+        for pod in [chosen.randrange(pods)]
+    ]
+
+
+def reading_order(rows: Iterable[Row]) -> list[Row]:
+    """The oracle: rows in reading order."""
+    return sorted(rows, key=lambda row: (row.order_ns, row.ordinal, row.source, row.offset, row.continuation))
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
+    yield Pipeline(tmp_path / "store")
+
+
+@pytest.fixture
+def make() -> "Makers":
+    return Makers()
+
+
+class Makers:
+    """Helpers that tests cannot import, since test folders are no packages."""
+
+    row = staticmethod(Row)
+    numbered = staticmethod(numbered)
+    reading_order = staticmethod(reading_order)
+    batch = staticmethod(make_batch)
+    pipeline = staticmethod(Pipeline)
