@@ -5,10 +5,10 @@ plain ones and compress better; zstd levels above 1 save under 1 % of space. Sta
 order_ns only: text of messages must not get into a footer.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from logger.catalog import INDEX_KEY, AppIndex, encode_index
 from logger.rows import SCHEMA
 from logger.snapshot import FileEntry
-from logger.store import Store, translated
+from logger.store import Store
 from pipeline.limits import MIB
 
 ROW_GROUP_BYTES: Final = 2 * MIB
@@ -39,30 +39,19 @@ _SMALL_DICTIONARY = 256  # entries; a larger one is cut down to what a row group
 class DataFileWriter:
     """Writes one data file from tables in `logger.rows.SCHEMA`, each following the last one in the files' order.
 
-    The file is complete and durable after `close`; leaving the block without it deletes what was written.
-
-    Args:
-        store: Where to.
-        path: Name of the file, `date=<YYYY-MM-DD>/<name>.parquet`.
-        queue_id: The queue that `queue_offset` refers to.
-        created_ms: When the newest rows were written first, milliseconds since the epoch.
+    Made by `writing_data_file`.
     """
 
-    def __init__(self, store: Store, path: str, *, queue_id: str, created_ms: int) -> None:
-        self._store = store
+    def __init__(self, sink: pa.NativeFile, path: str, *, queue_id: str, created_ms: int) -> None:
         self._path = path
         self._queue_id = queue_id
         self._created_ms = created_ms
         self._waiting: list[pa.Table] = []
         self._waiting_bytes = 0
         self._index = _IndexBuilder()
-        self._object = store.writing(path)
-        self._closed = False
-
-    def __enter__(self) -> Self:
-        self._sink = self._object.__enter__()
+        self._sink = sink
         self._writer = pq.ParquetWriter(
-            self._sink,
+            sink,
             SCHEMA,
             compression="zstd",
             compression_level=1,
@@ -70,15 +59,15 @@ class DataFileWriter:
             column_encoding=dict.fromkeys(_INTEGERS, "DELTA_BINARY_PACKED"),
             write_statistics=list(STATISTICS),
         )
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._closed and error is None:
-            error = RuntimeError("left without close")
-            kind = RuntimeError
-        self._object.__exit__(kind, error, trace)
+    @property
+    def closed(self) -> bool:
+        """Whether the file is complete."""
+        return not self._writer.is_open
+
+    def abandon(self) -> None:
+        """Keep pyarrow from completing the file when the writer is collected."""
+        self._writer.is_open = False
 
     def write(self, table: pa.Table) -> None:
         """Add rows. They reach the disk when enough of them have come."""
@@ -98,7 +87,6 @@ class DataFileWriter:
         self._writer.add_key_value_metadata({INDEX_KEY: encoded})  # type: ignore[dict-item] # bytes are allowed as well
         self._writer.close()
         size_bytes = self._sink.tell()
-        self._closed = True
         date = self._path.partition("/")[0].removeprefix("date=")
         rows = int(apps.numbers[:, 1].sum())
         return FileEntry(self._path, date, size_bytes, rows, apps, shards, self._queue_id, self._created_ms)
@@ -118,14 +106,33 @@ class DataFileWriter:
             start = stop
 
 
-def write_data_file(store: Store, path: str, table: pa.Table, *, queue_id: str, created_ms: int) -> FileEntry:
-    """Write one data file from one table; see `DataFileWriter`.
+@contextlib.contextmanager
+def writing_data_file(store: Store, path: str, *, queue_id: str, created_ms: int) -> Iterator[DataFileWriter]:
+    """Write one data file bit by bit; close the writer inside the block. Durable after it; gone when the block fails.
+
+    Args:
+        store: Where to.
+        path: Name of the file, `date=<YYYY-MM-DD>/<name>.parquet`.
+        queue_id: The queue that `queue_offset` refers to.
+        created_ms: When the newest rows were written first, milliseconds since the epoch.
 
     Raises:
-        StoreUnavailableError: No room, or the disk fails; nothing is left behind.
+        StoreUnavailableError: No room, or the disk fails.
         ValueError: The rows of an app do not lie together, or the apps are not in order.
     """
-    with translated(f"writing {path}"), DataFileWriter(store, path, queue_id=queue_id, created_ms=created_ms) as writer:
+    with store.writing(path) as sink:
+        writer = DataFileWriter(sink, path, queue_id=queue_id, created_ms=created_ms)
+        try:
+            yield writer
+            if not writer.closed:
+                raise RuntimeError(f"{path} was not closed")
+        finally:
+            writer.abandon()
+
+
+def write_data_file(store: Store, path: str, table: pa.Table, *, queue_id: str, created_ms: int) -> FileEntry:
+    """Write one data file from one table; see `writing_data_file`."""
+    with writing_data_file(store, path, queue_id=queue_id, created_ms=created_ms) as writer:
         writer.write(table)
         return writer.close()
 

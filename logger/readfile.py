@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from logger.catalog import INDEX_KEY, decode_entry
 from logger.snapshot import FileEntry
 from logger.store import Store, translated
+from pipeline.errors import FormatError
 from pipeline.limits import MIB
 
 FOOTER_CACHE_BYTES: Final = 64 * MIB
@@ -115,5 +116,8 @@ def read_entry(store: Store, path: str, *, size_bytes: int) -> FileEntry:
 
 
 def _read_footer(store: Store, path: str) -> pq.FileMetaData:
-    with translated(f"reading {path}"), store.reading(path) as source:
-        return pq.read_metadata(source)
+    try:
+        with translated(f"reading {path}"), store.reading(path) as source:
+            return pq.read_metadata(source)
+    except pa.ArrowInvalid as error:
+        raise FormatError(f"{path} is no data file: {error}") from error

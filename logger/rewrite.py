@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from logger.datafile import DataFileWriter
+from logger.datafile import writing_data_file
 from logger.readfile import FileReader
 from logger.rows import SCHEMA
 from logger.snapshot import AppRange, FileEntry
-from logger.store import Store, translated
+from logger.store import Store
 from logger.tombstones import EVERYWHERE
 from pipeline.errors import FormatError
 from pipeline.limits import MIB
@@ -52,8 +52,7 @@ def rewrite(store: Store, reader: FileReader, inputs: Sequence[FileEntry], *, pa
     cursors = [_Cursor(reader, entry, doomed) for entry in inputs]
     created_ms = max(entry.created_ms for entry in inputs)
     written = 0
-    writer = DataFileWriter(store, path, queue_id=inputs[0].queue_id, created_ms=created_ms)
-    with translated(f"writing {path}"), writer:
+    with writing_data_file(store, path, queue_id=inputs[0].queue_id, created_ms=created_ms) as writer:
         for window in _windows(cursors):
             writer.write(window)
             written += window.num_rows

@@ -149,10 +149,14 @@ class Store:
             _sync(path.parent)
 
     def sync(self, names: list[str]) -> None:
-        """Make objects durable that something else wrote (deltalake writes the log and does not wait for the disk)."""
+        """Make objects durable that something else wrote (deltalake writes the log and does not wait for the disk).
+
+        One that is no longer there is passed over: the log's old entries are cleaned up.
+        """
         with translated("syncing"):
             for name in names:
-                _sync(self._root / name)
+                with contextlib.suppress(FileNotFoundError):
+                    _sync(self._root / name)
             for folder in {(self._root / name).parent for name in names}:
                 _sync(folder)
 
