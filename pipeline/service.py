@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
 
 import structlog
 import uvloop
@@ -17,6 +18,11 @@ from pipeline.errors import PipelineError
 from pipeline.settings import CommonSettings, split_listen
 
 log = structlog.get_logger()
+
+# Without local variables: they hold users' log lines, which must neither leak nor be tailed and logged again.
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 class Health:
@@ -80,7 +86,7 @@ def set_up_log(settings: CommonSettings) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if not console else structlog.processors.ExceptionPrettyPrinter(),
+            structlog.processors.ExceptionPrettyPrinter() if console else _TRACEBACKS,
             structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
