@@ -203,7 +203,11 @@ def _find(app: str | None, *, url: str | None, token_file: Path | None) -> _Wher
 
 
 def _profile() -> Profile | None:
-    return read_profile(os.environ, Path.home())
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without a home directory, as containers have them
+        home = Path("/")
+    return read_profile(os.environ, home)
 
 
 def _app_of_directory(profile: Profile | None) -> str:

@@ -45,9 +45,9 @@ async def tail(client: Client, plan: Tail, *, renderer: Renderer, stdout: Stdout
             _print(await read_history(client, query, limit=plan.lines, newest=True), renderer, stdout)
         return
     start = ("lines", str(plan.lines)) if plan.lines is not None else ("since", str(query.since_ns))
-    printer = Printer(renderer=renderer, stdout=stdout, until_ns=until_ns)
+    printer = Printer(renderer=renderer, stdout=stdout, until_ns=until_ns, note=note)
     async with _while_read(stdout):
-        await print_follow(client, query, start=[start], printer=printer, note=note)
+        await print_follow(client, query, start=[start], printer=printer)
 
 
 @contextlib.asynccontextmanager

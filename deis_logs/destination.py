@@ -133,6 +133,7 @@ class FileDestination:
         self._path = path
         self._record = record
         self._file = file
+        self._finished = False
 
     @classmethod
     def create(cls, path: Path, record: Record) -> Self:
@@ -203,12 +204,16 @@ class FileDestination:
         """Make everything durable and remove `FILE.resume`."""
         self._sync()
         resume_path(self._path).unlink()
+        self._finished = True
         _sync_folder(self._path)
 
     def close(self) -> None:
-        """Give back the file."""
+        """Give back the file; one into which nothing came is removed, so that the same command can be repeated."""
         with contextlib.suppress(OSError):  # what is buffered is not committed, and may meet a full disk
             self._file.close()
+        if not self._finished and self._record.place == Place():
+            self._path.unlink(missing_ok=True)  # first: a file without a record is one that is complete
+            resume_path(self._path).unlink(missing_ok=True)
 
     def _sync(self) -> None:
         self._file.flush()

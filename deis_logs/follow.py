@@ -1,18 +1,23 @@
 """A follow that survives its connection: it goes on after the last line that was taken, without gap or double."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Final
 
 from deis_logs.backoff import Backoff
 from deis_logs.client import FOLLOW_SILENCE_SECONDS, Client, blocks
 from deis_logs.errors import LostError
+from deis_logs.history import WAITING
 from deis_logs.lines import End, Event, LineEvent, Watermark, decode_events
 from deis_logs.output import Stdout
 from deis_logs.query import Parameters, Query
 from deis_logs.render import Renderer, is_cut
 from deis_logs.times import parse_time
+
+PATIENT_WATERMARKS: Final = 3
 
 
 @dataclass(slots=True)
@@ -93,13 +98,17 @@ class Printer:
     """Prints the lines of a follow as they come.
 
     Attributes:
+        renderer: Makes bytes of them.
+        stdout: Takes the bytes.
+        note: Tells the person something.
         until_ns: Lines from here on are left out; `None` for no end.
     """
 
     renderer: Renderer
     stdout: Stdout
     until_ns: int | None = None
-    _complete: bool = field(default=False, init=False)
+    note: Callable[[str], None]
+    _waited: int = field(default=0, init=False)
 
     def print(self, events: Sequence[Event]) -> bool:
         """Print the lines among `events`; returns whether everything before `until_ns` has been printed."""
@@ -108,21 +117,30 @@ class Printer:
         if lines and not is_cut(self.renderer, lines[-1]):
             self.stdout.write(self.renderer.close())
         self.stdout.flush()
-        return any(isinstance(event, Watermark) and self._passed(event) for event in events)
+        marks = [event for event in events if isinstance(event, Watermark)]
+        complete = any(map(self._passed, marks))
+        if marks and not complete:
+            self._wait()
+        return complete
 
     def _wanted(self, line: LineEvent) -> bool:
         return self.until_ns is None or (parse_time(line.time) or 0) < self.until_ns
+
+    def _wait(self) -> None:
+        """Say, once, why a follow of the past does not end."""
+        if self.until_ns is not None and self.until_ns <= time.time_ns():
+            self._waited += 1
+            if self._waited == PATIENT_WATERMARKS:
+                self.note(WAITING)
 
     def _passed(self, watermark: Watermark) -> bool:
         moment_ns = parse_time(watermark.complete_up_to or "")
         return self.until_ns is not None and moment_ns is not None and moment_ns >= self.until_ns
 
 
-async def print_follow(
-    client: Client, query: Query, *, start: Parameters, printer: Printer, note: Callable[[str], None]
-) -> None:
+async def print_follow(client: Client, query: Query, *, start: Parameters, printer: Printer) -> None:
     """Follow `query` and print it, until `printer` has all that it wants. Raises what `follow` does."""
-    async with aclosing(follow(client, query, start=start, note=note)) as batches:
+    async with aclosing(follow(client, query, start=start, note=printer.note)) as batches:
         async for events in batches:
             if printer.print(events):
                 break

@@ -20,7 +20,9 @@ MEMORY_BYTES: Final = 256 * MIB
 """Most bytes of answers held at once; an export has no such bound."""
 
 TRIES: Final = 4
+_UNREAD: Final = "unread"  # stands for a cursor where reading ends for want of memory
 SETTLE_SECONDS: Final = 1.0
+WAITING: Final = "waiting until all lines of that time have arrived; --no-follow shows what is there now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +54,17 @@ async def read_history(client: Client, query: Query, *, limit: int, newest: bool
     lines: list[Line] = []
     size_bytes = 0
     cursor = ""
-    while len(lines) < limit and size_bytes < MEMORY_BYTES:
+    more = True
+    while more and len(lines) < limit and size_bytes < MEMORY_BYTES:
         wanted = min(PAGE_LINES, limit - len(lines))
         page = await _retried(client, query, limit=wanted, newest=newest, cursor=cursor)
         lines += page.lines
         size_bytes += page.size_bytes
+        more = page.cursor not in {"", cursor}  # a page may be empty and yet not the last
         cursor = page.cursor
-        if not cursor or not page.lines:
-            break
     if newest:
         lines.reverse()
-    return Found(lines=lines, more=bool(cursor))
+    return Found(lines=lines, more=more)
 
 
 async def _retried(client: Client, query: Query, *, limit: int, newest: bool, cursor: str) -> _Page:
@@ -86,7 +88,10 @@ async def _read_page(client: Client, query: Query, *, limit: int, newest: bool, 
         async for block in blocks(response):
             lines += decode_lines(block)
             size_bytes += len(block)
-        return _Page(lines, response.headers.get("Next-Cursor", ""), size_bytes)
+            if size_bytes >= MEMORY_BYTES:  # the rest of the page is not read: the bound has been reached
+                break
+        beyond = _UNREAD if size_bytes >= MEMORY_BYTES else ""
+        return _Page(lines, response.headers.get("Next-Cursor", beyond), size_bytes)
 
 
 async def wait_complete(client: Client, query: Query, *, until_ns: int, note: Callable[[str], None]) -> None:
@@ -100,6 +105,6 @@ async def wait_complete(client: Client, query: Query, *, until_ns: int, note: Ca
         if moment_ns is not None and moment_ns >= until_ns:
             return
         if not told:
-            note("waiting until all lines of that time have arrived; --no-follow shows what is there now")
+            note(WAITING)
             told = True
         await asyncio.sleep(SETTLE_SECONDS)

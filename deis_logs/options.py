@@ -12,6 +12,7 @@ import typer
 from deis_logs.query import Filters, Query
 from deis_logs.render import ExportOutput, Output
 from deis_logs.times import parse_moment
+from pipeline.limits import NAME_BYTES
 
 TEXT_CHARACTERS: Final = 2000
 """Longest `--grep` or `--regex`: it travels in the request's first line."""
@@ -118,8 +119,8 @@ def read_filters(typed: Fields) -> Filters:
     if not (typed.grep or typed.regex) and any((typed.after, typed.before, typed.context)):
         raise typer.BadParameter("context is that of a match: give --grep or --regex too", param_hint="-A/-B/-C")
     for name, text in (("--grep", typed.grep), ("--regex", typed.regex)):
-        if len(text) > TEXT_CHARACTERS:
-            raise typer.BadParameter(f"longer than {TEXT_CHARACTERS} characters", param_hint=name)
+        if len(text) > TEXT_CHARACTERS or not _is_text(text):
+            raise typer.BadParameter(f"not UTF-8, or over {TEXT_CHARACTERS} characters", param_hint=name)
     return Filters(
         process=_values("--process", typed.process),
         release=_values("--release", typed.release),
@@ -137,9 +138,14 @@ def _values(name: str, values: Sequence[str] | None) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(values or ()))
     if len(found) > VALUES:
         raise typer.BadParameter(f"more than {VALUES} values", param_hint=name)
-    if not all(value and len(value) <= 253 for value in found):  # noqa: PLR2004 - as long as Kubernetes names get
-        raise typer.BadParameter("a name has 1 to 253 characters", param_hint=name)
+    if not all(value and len(value) <= NAME_BYTES and _is_text(value) for value in found):
+        raise typer.BadParameter(f"a name has 1 to {NAME_BYTES} characters", param_hint=name)
     return found
+
+
+def _is_text(value: str) -> bool:
+    """Whether `value` was UTF-8 on the command line: Python keeps other bytes as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def read_query(*, app: str, since: str | None, until: str | None, filters: Filters) -> Query:
@@ -168,6 +174,7 @@ def _moment(name: str, text: str | None, now_ns: int) -> int | None:
 def typed_options(*, app: str, since: str | None, until: str | None, output: str, filters: Filters) -> dict[str, str]:
     """Return what decides on the content of an export, as typed: a resumed one is compared by it."""
     typed = {"--app": app, "--since": since or "", "--until": until or "", "--output": str(output)}
-    for name, value in filters.parameters():
+    for parameter, value in filters.parameters():
+        name = "--grep" if parameter == "text" else f"--{parameter}"
         typed[name] = f"{typed[name]} {value}" if name in typed else value
     return typed

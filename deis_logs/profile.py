@@ -48,6 +48,12 @@ class Target:
     token: str = field(default="", repr=False)
     verify: bool = True
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine."""
+        host = _split(self.url).hostname or ""
+        return host in {"localhost", "::1"} or host.startswith("127.")
+
 
 def read_profile(env: Mapping[str, str], home: Path) -> Profile | None:
     """Read the deis or hephy client's file: the one that the environment names, else the one that is there.
@@ -122,7 +128,8 @@ def logger_url(controller: str) -> str | None:
 
 def _check_url(url: str) -> str:
     parts = _split(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    extra = parts.query or parts.fragment or parts.username is not None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or extra:
         raise UsageError(f"--url (DEIS_LOGS_URL): {url[:200]!r} is not like https://logs.example.com")
     return url.rstrip("/")
 

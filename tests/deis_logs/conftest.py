@@ -57,6 +57,7 @@ class FakeLogger:
         later_refusals: Answers given after the first one.
         kill_after: At which request the process in `victims` is killed, counted from 1.
         victims: A process of the test's own.
+        empty_pages: How many more pages have no line and yet a cursor.
         cut_follows: How many more follows are cut before their first line.
         page_lines: Most lines of one page, whatever `limit` says.
         drop_follow_after: How many lines each follow gets before its connection is cut; `None`: all.
@@ -73,6 +74,7 @@ class FakeLogger:
     later_refusals: list[tuple[int, str]] = field(default_factory=list)
     kill_after: int = 0
     victims: queue.Queue[Any] = field(default_factory=queue.Queue)
+    empty_pages: int = 0
     cut_follows: int = 0
     page_lines: int = 10_000
     drop_follow_after: int | None = None
@@ -131,6 +133,9 @@ class FakeLogger:
             chosen.reverse()
         start = int(request.query.get("cursor", "0").removeprefix("h"))
         stop = start + min(int(request.query["limit"]), self.page_lines)
+        if self.empty_pages:
+            self.empty_pages -= 1
+            return web.Response(headers={"Next-Cursor": f"h{'0' * self.empty_pages}{start}"})
         headers = {"Next-Cursor": f"h{stop}"} if stop < len(chosen) else {}
         if self.complete_up_to:
             headers["Complete-Up-To"] = self.complete_up_to
@@ -148,7 +153,7 @@ class FakeLogger:
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        await self._send(response, self._watermark("2026-11-24T12:00:00.000000000Z" if self.complete_up_to else None))
+        await self._send(response, self._watermark(None))  # a sign of life while the last lines are looked for
         if self.cut_follows:
             self.cut_follows -= 1
             cut(request)

@@ -2,10 +2,13 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from deis_logs import history
 
 Run = Callable[..., Any]
 Row = Callable[..., dict[str, Any]]
@@ -63,6 +66,40 @@ def test_search_that_finds_nothing_says_so_and_succeeds(run: Run) -> None:
     outcome = run("search", "-a", "demo", "--grep", "x")
     assert (outcome.status, outcome.out) == (0, b"")
     assert "no line matches" in outcome.err
+
+
+def test_pages_without_a_line_are_not_the_end(server: Any, run: Run, row: Row) -> None:
+    server.rows = [row(number) for number in range(3)]
+    server.empty_pages = 3
+    assert len(run("search", "-a", "demo").out.splitlines()) == 3
+    server.empty_pages = 3
+    assert len(run("export", "-a", "demo").out.splitlines()) == 3
+
+
+def test_a_search_that_would_fill_the_memory_stops_with_the_newest_lines_and_says_so(
+    server: Any, run: Run, row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MEMORY_BYTES", 1_000_000)
+    server.rows = [row(number, b"x" * 100_000) for number in range(100)] + [row(100)]
+    outcome = run("search", "-a", "demo", "--limit", "1000")
+    assert outcome.out.splitlines()[-1].endswith(b"line 100")
+    assert 10 <= len(outcome.out.splitlines()) < 60
+    assert "more match" in outcome.err
+
+
+def test_a_follow_of_the_past_says_what_it_waits_for(
+    server: Any, run: Run, row: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.rows = [row(0)]
+    monkeypatch.setattr(history, "SETTLE_SECONDS", 0.01)
+    for arguments in (["--since", "2000-01-01"], ["-n", "1"]):
+        server.complete_up_to = ""
+        timer = threading.Timer(0.4, lambda: setattr(server, "complete_up_to", FAR))
+        timer.start()
+        outcome = run("tail", "-a", "demo", "--until", "1s", *arguments)
+        timer.join()
+        assert (outcome.status, outcome.err.count("\n")) == (0, 1)
+        assert "waiting until all lines of that time have arrived" in outcome.err
 
 
 def test_filters_travel_as_parameters(server: Any, run: Run) -> None:

@@ -1,5 +1,6 @@
 """An export is complete or can be resumed: after a lost connection, and after a crash at any step."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -83,13 +84,13 @@ def test_pages_that_break_off_leave_no_gap_and_no_double(
 
 
 def steps_of(monkeypatch: pytest.MonkeyPatch, crash_at: int) -> list[int]:
-    """Count the steps that reach the disk, and crash before number `crash_at`."""
+    """Count the steps that reach the disk, and crash before number `crash_at`; none comes after it."""
     count = [0]
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any, **options: Any) -> Any:
             count[0] += 1
-            if count[0] == crash_at:
+            if count[0] >= crash_at:  # a process that is gone does nothing more
                 raise CrashError
             return real(*arguments, **options)
 
@@ -127,6 +128,39 @@ def test_an_export_that_crashed_at_any_step_resumes_to_the_same_bytes(
     assert crash_at > 20  # it did crash at many steps
 
 
+def test_an_export_that_never_began_leaves_nothing_behind(server: Any, run: Run, rows: Any, tmp_path: Path) -> None:
+    server.refusals = [(503, "starting")]
+    assert run("export", "-a", "demo", str(tmp_path / "out")).status == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert run("export", "-a", "demo", str(tmp_path / "out")).status == 0
+
+
+def test_an_export_of_nothing_is_an_empty_file(run: Run, tmp_path: Path) -> None:
+    assert run("export", "-a", "demo", str(tmp_path / "out")).status == 0
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["home", "out"]
+    assert (tmp_path / "out").read_bytes() == b""
+
+
+def test_a_disk_that_is_full_is_one_line_and_the_export_can_be_resumed(
+    run: Run, rows: Any, row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out"
+    real, calls = os.fsync, iter(range(100))
+
+    def full(fd: int) -> None:
+        if next(calls) == 10:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        outcome = run("export", "-a", "demo", "-o", "raw", str(file))
+    assert (outcome.status, outcome.err.count("\n")) == (1, 1)
+    assert "No space left" in outcome.err
+    assert run("export", "-a", "demo", "-o", "raw", str(file), "--resume").status == 0
+    assert file.read_bytes() == expected_raw(row)
+
+
 def test_bytes_after_the_last_complete_page_are_cut_off(run: Run, rows: Any, row: Row, tmp_path: Path) -> None:
     file = interrupted(run, tmp_path)
     with file.open("ab") as more:
@@ -151,7 +185,7 @@ def interrupted(run: Run, folder: Path, *arguments: str) -> Path:
     [
         (["-a", "other", "-o", "raw"], "begun with --app 'demo', not 'other'"),
         (["-a", "demo", "-o", "text"], "begun with --output 'raw', not 'text'"),
-        (["-a", "demo", "-o", "raw", "--grep", "x"], "begun with text '', not 'x'"),
+        (["-a", "demo", "-o", "raw", "--grep", "x"], "begun with --grep '', not 'x'"),
         (["-a", "demo", "-o", "raw", "--since", "5m"], "begun with --since '', not '5m'"),
     ],
     ids=["app", "output", "filter", "range"],

@@ -142,7 +142,7 @@ def test_a_token_that_no_header_can_hold_is_told_without_showing_it(token: str) 
 
 
 @pytest.mark.parametrize(
-    "url", ["logs.example.com", "ftp://x", "http://", "http://x:y", "http://x/?a=b", "http://[::1"]
+    "url", ["logs.example.com", "ftp://x", "http://", "http://x:y", "http://x/?a=b", "http://u:p@x", "http://[::1"]
 )
 def test_what_is_no_url_is_told(url: str) -> None:
     with pytest.raises(UsageError, match="--url"):
@@ -189,6 +189,17 @@ def test_the_command_uses_the_directory_s_app_and_sends_the_token(
     assert run("search").status == 0
     assert server.requests[-1][0] == "/v1/apps/shop/logs"
     assert server.tokens[-1] == f"Bearer {TOKEN}"
+
+
+def test_this_machine_is_reached_without_a_proxy_and_without_netrc(
+    server: Any, run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    (tmp_path / "home" / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("DEIS_LOGS_TOKEN", TOKEN)
+    assert run("apps").status == 0
+    assert server.tokens == [f"Bearer {TOKEN}"]
 
 
 def test_without_an_app_the_command_says_how_to_name_one(run: Callable[..., Any], server: Any) -> None:
