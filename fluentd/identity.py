@@ -86,7 +86,8 @@ class Identities:
         rivals = self._sources.get(base, [])
         if not file.regrown:
             for source in rivals:
-                if id(source) not in held and (found := _resume(source, file.content)) is not None:
+                # A live file may take over from its own copy, when that was found first.
+                if (file.live or id(source) not in held) and (found := _resume(source, file.content)) is not None:
                     return Identified(found, source)
             for source in rivals:
                 if _is_copy(file, source, held=id(source) in held):

@@ -17,6 +17,7 @@ class OpenFile:
         linked: Whether it was found by a link, so that inotify does not see its writes.
         grown_at: When it was last seen to grow, or was opened; monotonic seconds.
         source: Its identity, once it has a first line.
+        head: What it begins with, once it has a source.
         end: The most bytes that were seen in it.
         regrown: It was another source, and was truncated.
         copy: It is the copy that copytruncate made of its source.
@@ -28,6 +29,7 @@ class OpenFile:
     linked: bool
     grown_at: float
     source: Source | None = None
+    head: bytes = b""
     end: int = 0
     regrown: bool = False
     copy: bool = False

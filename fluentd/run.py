@@ -19,7 +19,7 @@ from fluentd.outgoing import Outgoing, declare_end, send_on
 from fluentd.source import Known, Source, fingerprint
 from fluentd.tail import Look, look
 from pipeline.chunk import Flag, Origin
-from pipeline.limits import FINGERPRINT_BYTES
+from pipeline.limits import FINGERPRINT_BYTES, RESUME_BYTES
 
 TORN_SECONDS = 1.0
 """A file whose last line has no end delays the next file of its run this long: the rest may be on its way."""
@@ -166,17 +166,18 @@ class Run:
         """Take in a listing of the run's files, oldest first.
 
         A file is opened at once, so that its deletion loses nothing. One that has a rotated name but was not seen
-        before, beside a live file that was, is a copy or out of order: it is read beside the others.
+        before, beside a live file that has its turn already, is a copy or out of order: it is read beside the others.
         """
         held = {file.content.inode: file for file in self.open_files}
-        live_is_held = any(one.live and one.inode in held for one in found)
+        overtaken = any(one.live and one.inode in held and held[one.inode].source is not None for one in found)
         self._unopened = ""
         for one in found:
             if (file := held.get(one.inode)) is not None:
                 file.live = one.live
             elif one.inode not in self._closed or self._closed[one.inode][0] != one.stamp:
-                self._open(one, self._late if live_is_held and not one.live else self._queue, now=now)
-        present = {one.inode for one in found}
+                self._open(one, self._late if overtaken and not one.live else self._queue, now=now)
+        present = {one.inode: rank for rank, one in enumerate(found)}
+        self._queue[:] = _in_order(self._queue, present)
         self._closed = {inode: state for inode, state in self._closed.items() if inode in present}
 
     def _open(self, one: FoundFile, line: list[OpenFile], *, now: float) -> None:
@@ -300,18 +301,13 @@ class Run:
 
     def _look(self, file: OpenFile, source: Source, *, final: bool = False) -> Look:
         position = source.position
-        seen = look(file.content, position, final=final)
-        if position.offset == 0 and seen.data and not self._begins_as(source, seen.data):
-            return Look(replaced=True)
+        seen = look(file.content, position, head=file.head, final=final)
         if not seen.replaced:
             end = position.offset + len(seen.data) + seen.rest_bytes
             file.saw(end, now=self._now)
             known = end if seen.at_end or file.content.complete else file.content.size()
             source.size = max(source.size, end, known)
         return seen
-
-    def _begins_as(self, source: Source, data: bytes) -> bool:
-        return self.identities.base_of(fingerprint(data, complete=True)) == source.base
 
     def _name(self, file: OpenFile, line: list[OpenFile], *, ended: bool) -> _Step:
         head = file.content.read_at(0, FINGERPRINT_BYTES)
@@ -336,7 +332,10 @@ class Run:
             line.remove(file)
             self._shut(file, found.source)
             return _Wait.DONE
-        file.source = found.source
+        for other in [other for other in self._late if other.source is found.source]:
+            self._late.remove(other)
+            self._shut(other, other.source)
+        file.source, file.head = found.source, first_line[:RESUME_BYTES]
         file.end = max(file.end, found.source.position.offset)
         if looks_like_docker_json(first_line):
             file.converter = DockerJsonToCri()
@@ -345,21 +344,26 @@ class Run:
     def _replace(self, file: OpenFile, source: Source, line: list[OpenFile]) -> _Step:
         """The file was truncated: read the rest of what it was from its copy, if there is one, then what it is now."""
         self._around.tally.truncated()
+        if file.static:
+            line.remove(file)
+            self._shut(file, source)
+            return self._declare_end(source)
+        found = self._around.siblings(self.place, self.restart)
+        self.update(found, now=self._now)
+        # What has no name yet beside it may be a copy of what came between, if it was truncated more than once.
+        between = [other for other in self._late if other.source is None and line is self._queue]
+        self._late[:] = [other for other in self._late if other not in between]
         at = line.index(file)
-        if not file.static:
-            line[at] = OpenFile(file.content, file.live, file.linked, self._now, regrown=True)
-        copy = None if file.static else self._find_copy(source)
+        line[at : at + 1] = [*between, OpenFile(file.content, file.live, file.linked, self._now, regrown=True)]
+        copy = self._find_copy(source, file.head, found)
         if copy is None:
-            if file.static:
-                line.remove(file)
-                self._shut(file, source)
             return self._declare_end(source)
         line.insert(at, copy)
         return _Wait.DONE
 
-    def _find_copy(self, source: Source) -> OpenFile | None:
+    def _find_copy(self, source: Source, head: bytes, found: Sequence[FoundFile]) -> OpenFile | None:
         held = {file.content.inode for file in self.open_files if file.source is not None}
-        for one in self._around.siblings(self.place, self.restart):
+        for one in found:
             if one.live or one.inode in held:
                 continue
             try:
@@ -369,7 +373,7 @@ class Run:
             if content is None:
                 continue
             if self.identities.copied_in(source, content):
-                return OpenFile(content, one.live, one.linked, self._now, source, copy=True)
+                return OpenFile(content, one.live, one.linked, self._now, source, head, copy=True)
             content.close()
         return None
 
@@ -394,3 +398,13 @@ class Run:
             self._origin = self._around.origin(self.place, self.restart)
             self._origin_at = self._now
         return self._origin
+
+
+def _in_order(queue: list[OpenFile], ranks: dict[Inode, int]) -> list[OpenFile]:
+    """Give files whose turn has not come the order of a listing; one that is gone from it stays behind its neighbour."""
+    keys: list[tuple[bool, int]] = []
+    rank = -1
+    for file in queue:
+        rank = ranks.get(file.content.inode, rank)
+        keys.append((file.source is None, rank))
+    return [queue[index] for index in sorted(range(len(queue)), key=keys.__getitem__)]

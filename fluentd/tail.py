@@ -25,20 +25,26 @@ class Look:
     replaced: bool = False
 
 
-def look(content: Content, position: Position, *, limit_bytes: int = CHUNK_BYTES, final: bool = False) -> Look:
+def look(
+    content: Content, position: Position, *, head: bytes, limit_bytes: int = CHUNK_BYTES, final: bool = False
+) -> Look:
     """Read the next chunk's bytes.
 
-    One read gives the bytes before the position as well: they show for free whether this is still the same file.
+    One read gives the bytes before the position as well: they show for free whether this is still the same file. Where
+    all lines end alike they do not, and the first line's time does: 1 µs for each look.
 
     Args:
         content: The file.
         position: Where to go on.
+        head: What the file begins with.
         limit_bytes: Most bytes of a chunk.
         final: Nothing will follow: take what is there as it stands.
 
     Raises:
         OSError: The file cannot be read.
     """
+    if not content.complete and content.read_at(0, len(head)) != head:
+        return Look(replaced=True)
     margin = len(position.before)
     window = content.read_at(position.offset - margin, margin + limit_bytes)
     if not window.startswith(position.before):
