@@ -123,7 +123,7 @@ class IngestTable:
         _check_arguments(parts, positions, states)
         with self._lock:
             if not positions:
-                return self._take(self._log.advance())
+                return self._view.at(self._log.advance())
             prepared = self._prepare(parts, positions, states)
             for _ in range(ATTEMPTS):
                 if self._is_in(prepared, self._log.advance()):

@@ -87,7 +87,15 @@ def test_a_commit_at_the_same_position_fences_as_well(table: IngestTable, rows: 
         commit(table, rows, {0: 3})
 
 
-def test_two_logs_of_one_table_do_not_fence_each_other(table: IngestTable, rows: pa.Table, store_url: str) -> None:
+def test_a_commit_of_nothing_does_not_lift_the_fence(table: IngestTable, rows: pa.Table, store_url: str) -> None:
+    """It only looks."""
+    commit(IngestTable.open(store_url, queue_id=QUEUE), rows, {0: 2})
+    assert table.commit(parts={}, positions={}, states={}).positions == {0: 2}
+    with pytest.raises(FencedError):
+        commit(table, rows, {0: 3})
+
+
+def test_two_loggers_of_one_table_do_not_fence_each_other(table: IngestTable, rows: pa.Table, store_url: str) -> None:
     """Each has its own shards."""
     other = IngestTable.open(store_url, queue_id=QUEUE)
     for position in range(1, 4):
