@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -122,9 +124,24 @@ async def connect(target: Target) -> AsyncIterator[Client]:
         headers=headers,
         read_bufsize=_READ_BYTES,
         max_field_size=_ERROR_BYTES * 4,
-        trust_env=not target.is_loopback,
+        proxy=proxy_of(target),  # not aiohttp's trust_env: that reads ~/.netrc too, which contradicts the token
     ) as session:
         yield Client(target=target, session=session)
+
+
+def proxy_of(target: Target) -> str | None:
+    """Find the proxy that the environment names for a logger; none for one on this machine.
+
+    Raises:
+        UsageError: It is not one of HTTP.
+    """
+    parts = urlsplit(target.url)
+    if target.is_loopback or proxy_bypass(parts.hostname or ""):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    if proxy is not None and not proxy.startswith(("http://", "https://")):
+        raise UsageError(f"the proxy {proxy[:100]} is not one of HTTP: check {parts.scheme.upper()}_PROXY, NO_PROXY")
+    return proxy
 
 
 async def blocks(response: aiohttp.ClientResponse, *, endless: bool = False) -> AsyncIterator[bytes]:

@@ -1,6 +1,7 @@
 """Bounded reads of history: the newest or the oldest lines of a range, held in memory and given in reading order."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,7 @@ MEMORY_BYTES: Final = 256 * MIB
 TRIES: Final = 4
 _UNREAD: Final = "unread"  # stands for a cursor where reading ends for want of memory
 SETTLE_SECONDS: Final = 1.0
+PATIENT_LOOKS: Final = 5  # more than a heartbeat takes to come through
 WAITING: Final = "waiting until all lines of that time have arrived; --no-follow shows what is there now"
 
 
@@ -97,14 +99,12 @@ async def _read_page(client: Client, query: Query, *, limit: int, newest: bool, 
 async def wait_complete(client: Client, query: Query, *, until_ns: int, note: Callable[[str], None]) -> None:
     """Wait until every line of the app written before `until_ns` is in reach of a query."""
     parameters = [*query.history_parameters(), ("order", "desc"), ("limit", "1")]
-    told = False
-    while True:
+    for looks in itertools.count(1):
         async with client.get(query.history_path, parameters, silence_seconds=HISTORY_SILENCE_SECONDS) as response:
             await response.read()
             moment_ns = parse_time(response.headers.get("Complete-Up-To", ""))
         if moment_ns is not None and moment_ns >= until_ns:
             return
-        if not told:
+        if looks == PATIENT_LOOKS:
             note(WAITING)
-            told = True
         await asyncio.sleep(SETTLE_SECONDS)

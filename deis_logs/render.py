@@ -72,6 +72,7 @@ class TextRenderer:
         self._colour = colour
         self._show = highlight or visible
         self._labels: dict[tuple[str, str, str, bool], str] = {}
+        self._shades: dict[str, int] = {}
 
     def header(self) -> bytes:
         """Nothing."""
@@ -104,14 +105,23 @@ class TextRenderer:
     def _label(self, key: tuple[str, str, str, bool]) -> str:
         if len(self._labels) >= _LABELS:
             self._labels.clear()
+            self._shades.clear()
         process, pod, container, context = key
         label = visible(label_of(process=process, pod=pod, container=container))
         if self._colour:
-            shade = _PALETTE[zlib.crc32(f"{process} {pod}".encode("utf-8", "replace")) % len(_PALETTE)]
-            label = f"\x1b[{shade}m{label}{_RESET}"
+            label = f"\x1b[{self._shade(f'{process} {pod}')}m{label}{_RESET}"
         label += " -" if context else " |"
         self._labels[key] = label
         return label
+
+    def _shade(self, writer: str) -> int:
+        """Choose a writer's colour: that of its name's hash, or the next one that nobody has yet."""
+        if writer not in self._shades:
+            first = zlib.crc32(writer.encode("utf-8", "replace")) % len(_PALETTE)
+            shades = _PALETTE[first:] + _PALETTE[:first]
+            taken = set(self._shades.values())
+            self._shades[writer] = next((shade for shade in shades if shade not in taken), shades[0])
+        return self._shades[writer]
 
 
 def label_of(*, process: str, pod: str, container: str) -> str:

@@ -94,7 +94,7 @@ def test_a_follow_of_the_past_says_what_it_waits_for(
     monkeypatch.setattr(history, "SETTLE_SECONDS", 0.01)
     for arguments in (["--since", "2000-01-01"], ["-n", "1"]):
         server.complete_up_to = ""
-        timer = threading.Timer(0.4, lambda: setattr(server, "complete_up_to", FAR))
+        timer = threading.Timer(0.6, lambda: setattr(server, "complete_up_to", FAR))
         timer.start()
         outcome = run("tail", "-a", "demo", "--until", "1s", *arguments)
         timer.join()

@@ -191,15 +191,26 @@ def test_the_command_uses_the_directory_s_app_and_sends_the_token(
     assert server.tokens[-1] == f"Bearer {TOKEN}"
 
 
-def test_this_machine_is_reached_without_a_proxy_and_without_netrc(
+def test_this_machine_is_reached_without_a_proxy(
+    server: Any, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert run("apps").status == 0
+    assert len(server.requests) == 1
+
+
+def test_other_machines_are_reached_through_the_proxy_with_the_token_and_not_with_netrc(
     server: Any, run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    (tmp_path / "home" / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("http_proxy", server.url)
+    (tmp_path / "home" / ".netrc").write_text("machine logs.test login me password secret\n")
     monkeypatch.setenv("DEIS_LOGS_TOKEN", TOKEN)
-    assert run("apps").status == 0
+    assert run("apps", "--url", "http://logs.test").status == 0
     assert server.tokens == [f"Bearer {TOKEN}"]
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    outcome = run("apps", "--url", "http://logs.test")
+    assert outcome.status == 2
+    assert "HTTP_PROXY" in outcome.err
 
 
 def test_without_an_app_the_command_says_how_to_name_one(run: Callable[..., Any], server: Any) -> None:
