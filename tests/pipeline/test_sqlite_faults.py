@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import failpoints
 from pipeline.errors import FatalError, FormatError, QueueUnavailableError, SettingsError
-from pipeline.queue.sqlite import SqliteConsumer, SqliteOptions, SqliteProducer, bell, database
+from pipeline.queue.sqlite import SqliteConsumer, SqliteOptions, SqliteProducer, bell, database, room
 
 KILLED_PRODUCER = Path(__file__).with_name("killed_producer.py")
 ALL = {0: 0, 1: 0, 2: 0, 3: 0}
@@ -59,6 +59,24 @@ async def test_a_full_disk_is_unavailable_and_the_next_send_after_it_works(
         await producer.send(0, [b"x" * 1_000_000])
     assert await producer.send(0, [b"y" * 1_000_000]) == 1  # over a new connection, which has no such limit
     assert await stored(consumer) == [b"before", b"y" * 1_000_000]
+
+
+async def test_a_disk_that_is_almost_full_gets_no_records_but_positions_and_deletes(
+    options: SqliteOptions, consumer: SqliteConsumer, producer: SqliteProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await producer.send(0, [b"x" * 100_000] * 10)
+    monkeypatch.setattr(room, "free_bytes", lambda _: room.MARGIN_BYTES + 199_999)
+    with pytest.raises(QueueUnavailableError, match="the disk lacks 1 bytes"):
+        await producer.send(0, [b"x" * 100_000])
+    assert await producer.send(0, [b"x" * 99_999]) == 10
+    await consumer.commit({0: 11})
+    wal = options.path.with_name("queue.db-wal")
+    async with asyncio.timeout(10):
+        grown = -1
+        while wal.stat().st_size != grown:  # until the WAL is copied, and a commit starts it anew
+            grown = wal.stat().st_size
+            await asyncio.sleep(0.01)
+            await consumer.commit({0: 10})
 
 
 async def test_sends_at_once_all_hear_of_a_failure(producer: SqliteProducer) -> None:

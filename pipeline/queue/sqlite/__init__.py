@@ -15,6 +15,7 @@ Modules, lower ones know nothing of higher ones::
 
     options              what the URL says
     database             connection, schema, translation of errors
+    room                 how much of the disk the queue leaves free
     append, retention    one transaction each: records in, records out (and counted when nobody had read them)
     bell                 wakes a waiting consumer
     writer               the thread that owns the writing connection

@@ -21,7 +21,7 @@ PAGE_BYTES: Final = 32 * KIB
 64 KiB 1088. Larger pages cost idle nodes more, since a heartbeat of 100 bytes writes two whole pages."""
 
 CHECKPOINT_BYTES: Final = 16 * MIB
-"""The WAL is copied into the file when it is this long."""
+"""The WAL is copied into the file when it is this long. Below `WAL_LIMIT_BYTES`."""
 
 WAL_LIMIT_BYTES: Final = 64 * MIB
 """A WAL that is longer, since readers kept it from starting anew, is cut with a short wait for them."""
@@ -171,9 +171,11 @@ def _connect(path: Path, *, durable: bool) -> sqlite3.Connection:
     # The thread that opens is not the one that works; no two use it at once.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
+        if not connection.execute("PRAGMA page_count").fetchone()[0]:
+            # Fixed by the first write into a new file; the second one would write into an old one at each open.
+            _patiently(connection, f"PRAGMA page_size={PAGE_BYTES}")
+            _patiently(connection, "PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in (
-            f"page_size={PAGE_BYTES}",  # this and the next are fixed by the first write into a new file
-            "auto_vacuum=INCREMENTAL",
             "journal_mode=WAL",
             f"synchronous={'FULL' if durable else 'NORMAL'}",
             f"wal_autocheckpoint={CHECKPOINT_BYTES // PAGE_BYTES}",

@@ -20,8 +20,9 @@ from pipeline.limits import MIB
 from pipeline.queue.sqlite import retention
 from pipeline.queue.sqlite.append import Append, append
 from pipeline.queue.sqlite.bell import ring
-from pipeline.queue.sqlite.database import CHECKPOINT_BYTES, WAL_LIMIT_BYTES, Database, open_database, translated
+from pipeline.queue.sqlite.database import Database, open_database, translated
 from pipeline.queue.sqlite.options import SqliteOptions
+from pipeline.queue.sqlite.room import keep_wal_short, lacking_bytes
 
 log = structlog.get_logger()
 
@@ -52,6 +53,7 @@ class Writer:
         # Bounded by the producer, which lets only so many sends in.
         self._pending: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._retain_at = time.monotonic()
+        self._retention_failing = False
         self._thread = threading.Thread(target=self._run, name="queue-writer", daemon=True)
 
     def start(self) -> None:
@@ -96,13 +98,16 @@ class Writer:
         try:
             with translated(self._options.path):
                 database = self._open()
+                lacking = lacking_bytes(database, record_bytes=sum(pending.size_bytes for pending in batch))
+                if lacking:
+                    return QueueUnavailableError(f"queue {database.path}: the disk lacks {lacking} bytes")
                 with database.write() as connection:
                     firsts = append(connection, [pending.append for pending in batch], now_ns=time.time_ns())
                     failpoint("queue-before-commit")
                 failpoint("queue-after-commit")
                 database.check_in_place()
                 ring(database.path)
-                _bound_wal(database)
+                keep_wal_short(database)
         except PipelineError as error:
             self._drop_connection()
             return error
@@ -114,11 +119,16 @@ class Writer:
         try:
             with translated(self._options.path):
                 database = self._open()
+                keep_wal_short(database)
                 step_bytes = max(retention.STEP_BYTES, 2 * appended_bytes)
                 more = retention.step(database, self._options, now_ns=time.time_ns(), step_bytes=step_bytes)
         except PipelineError as error:
             self._drop_connection()
-            log.warning("queue retention failed", error=str(error))
+            if not self._retention_failing:
+                log.warning("queue retention fails, trying on", error=str(error))
+            self._retention_failing = True
+        else:
+            self._retention_failing = False
         self._retain_at = time.monotonic() + (0 if more else RETAIN_SECONDS)
 
     def _open(self) -> Database:
@@ -150,15 +160,3 @@ def _set_results(batch: Sequence[Pending], outcome: list[int] | PipelineError) -
             pending.future.set_exception(type(outcome)(str(outcome)))
         else:
             pending.future.set_result(outcome[index])
-
-
-def _bound_wal(database: Database) -> None:
-    """Cut a WAL that readers kept from starting anew. They are short, so one wait of 100 ms is enough in the end."""
-    wal = database.path.with_name(database.path.name + "-wal")
-    if wal.stat().st_size < WAL_LIMIT_BYTES:
-        return
-    database.connection.execute("PRAGMA busy_timeout=100")
-    database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-assert CHECKPOINT_BYTES < WAL_LIMIT_BYTES  # noqa: S101 - else every commit would cut the WAL
