@@ -296,7 +296,8 @@ class Run:
         return self._declare_end(source)
 
     def _shut(self, file: OpenFile, source: Source | None) -> None:
-        self._closed[file.content.inode] = (file.content.stamp(), source)
+        if not file.content.deleted():
+            self._closed[file.content.inode] = (file.content.stamp(), source)
         file.content.close()
 
     def _look(self, file: OpenFile, source: Source, *, final: bool = False) -> Look:
@@ -401,7 +402,7 @@ class Run:
 
 
 def _in_order(queue: list[OpenFile], ranks: dict[Inode, int]) -> list[OpenFile]:
-    """Give files whose turn has not come the order of a listing; one that is gone from it stays behind its neighbour."""
+    """Give files whose turn has not come the order of a listing; one that is gone stays behind its neighbour."""
     keys: list[tuple[bool, int]] = []
     rank = -1
     for file in queue:

@@ -1,19 +1,28 @@
-"""A node's log folder, a tree that reads it step by step with a clock of its own, and what a logger would have of it."""
+"""A node's log folder, an agent driven step by step or running, and what a logger would have of what it sends."""
 
+import asyncio
+import contextlib
 import gzip
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from zstandard import ZstdDecompressor
 
-from fluentd.checkpoint import Checkpoint, decode, encode
+from fluentd.agent import Agent
+from fluentd.checkpoint import Checkpoint, CheckpointFolder, decode, encode
 from fluentd.discovery import Discovery, FoundFile, Listing, Place
 from fluentd.outgoing import Outgoing
 from fluentd.run import Surroundings
+from fluentd.settings import AgentSettings
 from fluentd.source import Source
 from fluentd.tree import Tree
 from pipeline.chunk import Chunk, Flag, Origin
+from pipeline.errors import QueueUnavailableError
+from pipeline.pack import PackBody, chunks_of, decode_pack
+from pipeline.service import Health
 
 CLOSE_SECONDS = 5.0
 
@@ -44,6 +53,7 @@ class CountingTally:
 class LoggerModel:
     """What a logger has: bytes by source, put together from chunks that may come twice."""
 
+    ordinals_repeat: bool = False  # chunks of several runs are taken in
     data: dict[bytes, bytearray] = field(default_factory=dict)
     ends: dict[bytes, int] = field(default_factory=dict)
     ordinals: dict[bytes, int] = field(default_factory=dict)
@@ -68,7 +78,7 @@ class LoggerModel:
 
     def sources(self) -> list[bytes]:
         """Bytes of each source, by ordinal."""
-        assert len(set(self.ordinals.values())) == len(self.ordinals), "no ordinal is used twice"
+        assert self.ordinals_repeat or len(set(self.ordinals.values())) == len(self.ordinals), "ordinals do not repeat"
         return [bytes(self.data[source]) for source in sorted(self.ordinals, key=self.ordinals.__getitem__)]
 
     def lines(self) -> list[bytes]:
@@ -230,6 +240,105 @@ class Container:
         temporary.write_bytes(gzip.compress(path.read_bytes(), compresslevel=1))
         path.unlink()
         return temporary.rename(path.with_name(path.name + ".gz"))
+
+
+class FakeQueue:
+    """A producer that keeps its records in memory, and can be away, or lose its answers."""
+
+    queue_id = "fake"
+
+    def __init__(self, partitions: int = 2) -> None:
+        self.partitions = partitions
+        self.records: list[list[bytes]] = [[] for _ in range(partitions)]
+        self.away = False
+        self.answers_to_lose = 0
+        self.sends = 0
+
+    async def send(self, partition: int, values: Sequence[bytes]) -> int:
+        """See `pipeline.queue.Producer`."""
+        self.sends += 1
+        await asyncio.sleep(0)
+        if self.away:
+            raise QueueUnavailableError("away")
+        self.records[partition] += values
+        if self.answers_to_lose:
+            self.answers_to_lose -= 1
+            raise QueueUnavailableError("no answer")
+        return len(self.records[partition]) - len(values)
+
+    async def close(self) -> None:
+        """See `pipeline.queue.Producer`."""
+
+    def packs(self) -> list[list[PackBody]]:
+        """All records, decoded, by partition."""
+        return [[decode_pack(one, decompressor=ZstdDecompressor()) for one in records] for records in self.records]
+
+    def logger(self) -> LoggerModel:
+        """What a logger would have of all of it."""
+        model = LoggerModel(ordinals_repeat=True)
+        for body in (body for bodies in self.packs() for body in bodies):
+            for chunk in chunks_of(body):
+                model.accept(chunk)
+        return model
+
+    def lines(self) -> set[bytes]:
+        """All lines that arrived."""
+        return {line for data in self.logger().data.values() for line in bytes(data).splitlines(keepends=True)}
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for `condition`, no longer than `seconds`."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class LiveAgent:
+    """A whole agent on a folder of logs and a queue in memory."""
+
+    def __init__(self, root: Path, state: Path, queue: FakeQueue, **settings: object) -> None:
+        values = {"pod_logs": root, "state": state, "heartbeat_seconds": 0.1, "rescan_seconds": 0.1, **settings}
+        self.settings = AgentSettings(node="n1", checkpoint_seconds=0.05, **values)  # type: ignore[arg-type]
+        self.queue = queue
+        self.health = Health()
+        self.registry = CollectorRegistry()
+        self.folder_type = CheckpointFolder
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Agent]:
+        """Run the agent inside the block, then stop it in order."""
+        stopping = asyncio.Event()
+        with self.folder_type(self.settings.state) as folder:
+            agent = Agent(self.settings, producer=self.queue, folder=folder, registry=self.registry, health=self.health)
+            agent.restore(folder.load())
+            async with asyncio.TaskGroup() as group:
+                group.create_task(agent.run(stopping))
+                yield agent
+                stopping.set()
+
+    def value(self, name: str, **labels: str) -> float:
+        """A metric's value."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.fixture
+def queue() -> FakeQueue:
+    return FakeQueue()
+
+
+@pytest.fixture
+def live(tmp_path: Path, queue: FakeQueue) -> Callable[..., LiveAgent]:
+    (tmp_path / "pods").mkdir()
+
+    def make(**settings: object) -> LiveAgent:
+        return LiveAgent(tmp_path / "pods", tmp_path / "state", queue, **settings)
+
+    return make
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., Awaitable[None]]:
+    return until
 
 
 @pytest.fixture
