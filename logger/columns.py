@@ -122,7 +122,7 @@ def _join(batches: Sequence[Batch]) -> _Rows:
 
 
 def _join_buffers(buffers: Sequence[bytes]) -> memoryview:
-    """Buffers one after the other, in memory of Arrow's pool, which is used again: joined bytes cost six times as much."""
+    """Buffers one after the other, in memory that Arrow uses again: joined bytes cost six times as much."""
     sizes = [len(buffer) for buffer in buffers]
     joined = memoryview(pa.allocate_buffer(sum(sizes))).cast("B")
     for buffer, end in zip(buffers, accumulate(sizes), strict=True):

@@ -44,7 +44,7 @@ class IngestMetrics:
 
     def count(self, accepted: Accepted, made: Assembled) -> None:
         """Count one batch."""
-        self.bytes.inc(len(made.batch.buffer))
+        self.bytes.inc(sum(accepted.ends) - sum(accepted.starts))
         self.rows.inc(made.batch.rows)
         self.unparsed.inc(made.unparsed)
         self.joined.inc(made.joined)

@@ -173,6 +173,8 @@ class PendingLines:
         for key, run in list(self._runs.items()):
             self._beat_open(run, beat)
             for stream, line in run.pending.items():
+                # Before a shard's first heartbeat there is no clock to measure by.
+                line.touched_ns = line.touched_ns or beat.clock_ns
                 by_node = line.node == beat.node and line.last_time_ns + _PATIENCE_NS <= beat.time_ns
                 if line.content and (by_node or line.touched_ns + _LONG_PATIENCE_NS <= beat.clock_ns):
                     self._make_row(line, stream, len(line.content))

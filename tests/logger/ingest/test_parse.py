@@ -1,0 +1,82 @@
+"""The parser of whole buffers against the plain one, line by line."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from logger.parse import parse_lines
+from pipeline.cri import format_line, format_time, parse_header
+
+_TIMES = st.one_of(
+    st.integers(0, 2**62),
+    st.integers(1_790_000_000_000_000_000, 1_790_000_001_000_000_000),
+    st.integers(0, 2**31).map(lambda seconds: seconds * 10**9),
+    st.integers(0, 2**40).map(lambda ms: ms * 10**6),
+)
+_ZONES = st.sampled_from([b"Z", b"+00:00", b"-07:30", b"+23:59", b"+24:00", b"+05:99", b"z", b""])
+_CONTENT = st.binary(max_size=60).map(lambda content: content.replace(b"\n", b"\t"))
+
+
+@st.composite
+def _usual(draw: st.DrawFn) -> bytes:
+    time = format_time(draw(_TIMES)).removesuffix(b"Z") + draw(_ZONES)
+    line = format_line(time, draw(st.integers(0, 1)), draw(_CONTENT), partial=draw(st.booleans()))
+    if draw(st.integers(0, 3)) == 0:
+        line = line.replace(b" F ", draw(st.sampled_from([b" F:x ", b" F", b" X ", b"  F ", b" P:a:b "])), 1)
+    return line
+
+
+@st.composite
+def _broken(draw: st.DrawFn) -> bytes:
+    line = bytearray(draw(_usual()))
+    at = draw(st.integers(0, min(len(line) - 2, 45)))
+    line[at] = draw(st.sampled_from(b"0123456789:;/.-+TZ XPFst\x00\xb0\xff"))
+    return bytes(line)
+
+
+_LINES = st.lists(st.one_of(_usual(), _broken(), _CONTENT.map(lambda content: content + b"\n")), max_size=12)
+
+
+@settings(max_examples=250, deadline=None)
+@given(_LINES)
+def test_every_line_is_parsed_as_the_plain_parser_does(lines: list[bytes]) -> None:
+    buffer = b"".join(lines)
+    parsed = parse_lines(buffer)
+    assert len(parsed.starts) == len(lines)
+    position = 0
+    for index, line in enumerate(lines):
+        expected = parse_header(line[:-1])
+        assert (parsed.starts[index], parsed.stops[index]) == (position, position + len(line) - 1)
+        assert bool(parsed.parsed[index]) == (expected is not None)
+        if expected is not None:
+            assert int(parsed.time_ns[index]) == expected.time_ns
+            assert int(parsed.stream[index]) == expected.stream
+            assert bool(parsed.partial[index]) == expected.partial
+            assert int(parsed.contents[index]) - position == expected.content_start
+        position += len(line)
+
+
+@pytest.mark.parametrize("digits", range(10))
+@pytest.mark.parametrize("zone", [b"Z", b"+02:00", b"-11:45"], ids=["utc", "east", "west"])
+def test_each_width_is_read(digits: int, zone: bytes) -> None:
+    fraction = b"." + b"987654321"[:digits] if digits else b""
+    line = format_line(b"2024-02-29T23:59:59" + fraction + zone, 1, b"x")
+    buffer = line * 3 + b"\n" * 60
+    expected = parse_header(line[:-1])
+    assert expected is not None
+    parsed = parse_lines(buffer)
+    assert parsed.time_ns[:3].tolist() == [expected.time_ns] * 3
+    assert parsed.parsed[:4].tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    "date", ["2023-02-29", "2024-13-01", "2024-00-10", "2024-04-31", "2024-01-00", "1677-01-01", "2262-12-31"]
+)
+def test_days_that_are_none_or_out_of_range_are_no_header(date: str) -> None:
+    line = format_line(date.encode() + b"T00:00:00.5Z", 0, b"x")
+    assert parse_header(line[:-1]) is None
+    assert not parse_lines(line + b"\n" * 60).parsed[0]
+
+
+def test_an_empty_buffer_has_no_lines() -> None:
+    assert len(parse_lines(b"").starts) == 0
