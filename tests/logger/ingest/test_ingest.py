@@ -1,0 +1,273 @@
+"""The loop, over the real queue and the real table."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import zstandard
+from prometheus_client import CollectorRegistry
+
+from logger.deadletters import DeadLetters
+from logger.head import Head
+from logger.ingest import Ingest
+from logger.metrics import HeadCollector, IngestMetrics
+from logger.resume import ShardState
+from logger.shard import Shard
+from logger.table import IngestTable, TableReader
+from pipeline.cri import format_line, format_time
+from pipeline.errors import FencedError, FormatError, StoreUnavailableError
+from pipeline.pack import encode_pack
+from pipeline.queue import Producer, open_consumer, open_producer
+from pipeline.service import Health
+
+T0 = 1_790_000_000_000_000_000
+
+
+class Rig:
+    """A queue, a store, and loggers that come and go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"sqlite:///{folder}/queue.db"
+        self.store_url = str(folder / "store")
+        self.registry = CollectorRegistry()
+        self.health = Health()
+        self.stopping = asyncio.Event()
+
+    async def open(self) -> None:
+        self.producer: Producer = await open_producer(self.url)
+
+    async def send(self, chunks: list[Any], *, partition: int = 0, heartbeat_ns: int = 0) -> None:
+        await self.producer.send(
+            partition,
+            [encode_pack(chunks, node="n1", heartbeat_ns=heartbeat_ns, compressor=zstandard.ZstdCompressor())],
+        )
+
+    @contextlib.asynccontextmanager
+    async def logger(
+        self,
+        *,
+        flush_seconds: float = 60.0,
+        head_bytes: int = 10**8,
+        wrap: Callable[[IngestTable], Any] = lambda table: table,
+    ) -> AsyncIterator["Rig"]:
+        """Run a logger inside the block; leaving it is a crash unless `stop` was called."""
+        self.registry, self.health, self.stopping = CollectorRegistry(), Health(), asyncio.Event()
+        consumer = await open_consumer(self.url, group="logger")
+        metrics = IngestMetrics(self.registry)
+        table = await asyncio.to_thread(IngestTable.open, self.store_url, queue_id=consumer.queue_id)
+        self.head = Head(limit_bytes=head_bytes, shards=range(consumer.partitions))
+        self.registry.register(HeadCollector(self.head))
+
+        def make_shard(number: int, state: ShardState) -> Shard:
+            return Shard(number, state, dead_letters=DeadLetters(self.folder / "dead"), metrics=metrics)
+
+        ingest = Ingest(
+            consumer=consumer,
+            table=wrap(table),
+            head=self.head,
+            make_shard=make_shard,
+            flush_seconds=flush_seconds,
+            flush_bytes=10**7,
+            metrics=metrics,
+            health=self.health,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                self.task = group.create_task(ingest.run(self.stopping))
+                yield self
+                self.task.cancel()
+        finally:
+            await consumer.close()
+
+    async def stop(self) -> None:
+        self.stopping.set()
+        async with asyncio.timeout(10):
+            await asyncio.wait({self.task})
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def in_head(self) -> int:
+        return sum(batch.rows for shard in self.head.ends() for batch in self.head.batches(shard, 0))
+
+    async def stored(self) -> list[str]:
+        """Messages in the table, sorted."""
+        return await asyncio.to_thread(self._stored)
+
+    def _stored(self) -> list[str]:
+        reader = TableReader.open(self.store_url, queue_id=self.producer.queue_id)
+        messages: list[str] = []
+        for entry in reader.snapshot.files.values():
+            for index in range(len(reader.row_group_ends(entry))):
+                ends = [0, *reader.row_group_ends(entry)]
+                start, count = ends[index], ends[index + 1] - ends[index]
+                messages += reader.read(entry, start=start, count=count, columns=["message"]).column(0).to_pylist()
+        return sorted(messages)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for `condition`, at most 10 s."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(tmp_path)
+    await made.open()
+    yield made
+    await made.producer.close()
+
+
+LINES = [b"line %d" % number for number in range(20)]
+FILE = b"".join(format_line(format_time(T0 + i), 0, line) for i, line in enumerate(LINES))
+ENDS = [0, *(index + 1 for index, byte in enumerate(FILE) if byte == 10)]
+MESSAGES = sorted(line.decode() for line in LINES)
+
+
+async def test_lines_are_in_the_head_at_once_and_in_the_table_after_a_stop(rig: Rig, run: Any) -> None:
+    async with rig.logger():
+        await rig.send([run.chunk(FILE, 0, len(FILE))])
+        await until(lambda: rig.in_head() == 20)
+        assert rig.health.problems() == {}
+        assert await rig.stored() == []
+        await rig.stop()
+        assert await rig.stored() == MESSAGES
+    assert rig.count("logger_rows_total") == 20
+
+
+async def test_a_crash_before_the_commit_repeats_and_after_it_does_not(rig: Rig, run: Any) -> None:
+    async with rig.logger():
+        await rig.send([run.chunk(FILE, 0, ENDS[7])])
+        await until(lambda: rig.in_head() == 7)
+    assert await rig.stored() == []
+    async with rig.logger(flush_seconds=0.05):
+        await until(lambda: rig.count("logger_commits_total") == 1)
+        await rig.send([run.chunk(FILE, ENDS[7], ENDS[9])])
+        await until(lambda: rig.in_head() == 9)
+    async with rig.logger():
+        await rig.send([run.chunk(FILE, ENDS[5], len(FILE))])
+        await until(lambda: rig.count("logger_duplicate_bytes_total") > 0)
+        await rig.stop()
+    assert await rig.stored() == MESSAGES
+
+
+class Failing:
+    """A table whose storage fails for some calls: there is no other way to make a real one do so at will."""
+
+    def __init__(self, table: IngestTable, failures: int) -> None:
+        self.table = table
+        self.failures = failures
+
+    @property
+    def snapshot(self) -> Any:
+        return self.table.snapshot
+
+    def load_states(self) -> dict[int, bytes]:
+        return self.table.load_states()
+
+    def commit(
+        self, *, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]
+    ) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailableError("no room")
+        return self.table.commit(parts=parts, positions=positions, states=states)
+
+
+async def test_a_store_that_fails_pauses_ingest_at_the_budget_and_recovers(rig: Rig, run: Any) -> None:
+    tables: list[Failing] = []
+
+    def wrap(table: IngestTable) -> Failing:
+        tables.append(Failing(table, 10**6))
+        return tables[0]
+
+    async with rig.logger(flush_seconds=0.05, head_bytes=100, wrap=wrap):
+        await rig.send([run.chunk(FILE, 0, ENDS[5])])
+        await until(lambda: rig.count("logger_commit_failures_total") > 0)
+        await rig.send([run.chunk(FILE, ENDS[5], len(FILE))])
+        await until(lambda: {"store", "ingest"} <= rig.health.problems().keys())
+        assert rig.in_head() == 5
+        tables[0].failures = 0
+        await until(lambda: rig.count("logger_rows_total") == 20)
+        await until(lambda: rig.health.problems() == {})
+        await rig.stop()
+    assert await rig.stored() == MESSAGES
+
+
+async def test_a_logger_that_was_taken_over_ends(rig: Rig, run: Any) -> None:
+    await rig.send([run.chunk(FILE, 0, ENDS[5])])
+    with pytest.raises(ExceptionGroup) as caught:
+        async with rig.logger(flush_seconds=0.05):
+            await until(lambda: rig.count("logger_commits_total") == 1)
+            await asyncio.to_thread(_take_over, rig)
+            await rig.send([run.chunk(FILE, ENDS[5], len(FILE))])
+            await asyncio.wait({rig.task}, timeout=10)
+    assert caught.value.subgroup(FencedError) is not None
+
+
+def _take_over(rig: Rig) -> None:
+    other = IngestTable.open(rig.store_url, queue_id=rig.producer.queue_id)
+    states = other.load_states()
+    other.commit(parts={}, positions={0: 9}, states={0: states[0]})
+
+
+async def test_a_record_that_is_no_pack_is_kept_aside_and_the_rest_goes_on(rig: Rig, run: Any) -> None:
+    await rig.producer.send(0, [b"rubbish"])
+    await rig.send([run.chunk(FILE, 0, len(FILE))])
+    async with rig.logger():
+        await until(lambda: rig.in_head() == 20)
+        await rig.stop()
+    assert rig.count("logger_bad_records_total", reason="format") == 1
+    assert (rig.folder / "dead" / "0-0.record").read_bytes() == b"rubbish"
+
+
+async def test_a_state_that_does_not_belong_to_the_position_is_refused(rig: Rig) -> None:
+    await rig.send([], heartbeat_ns=T0)
+    other = await asyncio.to_thread(IngestTable.open, rig.store_url, queue_id=rig.producer.queue_id)
+    await asyncio.to_thread(other.load_states)
+    await asyncio.to_thread(lambda: other.commit(parts={}, positions={0: 1}, states={0: b"\x09"}))
+    with pytest.raises(ExceptionGroup) as caught:
+        async with rig.logger():
+            await asyncio.wait({rig.task}, timeout=10)
+    assert caught.value.subgroup(FormatError) is not None
+
+
+async def test_heartbeats_move_watermarks_over_a_restart(rig: Rig) -> None:
+    async with rig.logger():
+        assert rig.head.watermark() is None
+        for partition in range(rig.producer.partitions):
+            await rig.send([], partition=partition, heartbeat_ns=T0 + partition)
+        await until(lambda: rig.head.watermark() == T0)
+        assert rig.count("logger_watermark_behind_seconds") > 0
+        assert rig.count("logger_node_behind_seconds", node="n1") > 0
+        await rig.stop()
+    async with rig.logger():
+        await until(lambda: "ingest" not in rig.health.problems())
+        assert rig.head.watermark() == T0
+
+
+async def test_the_loop_is_never_held_up_while_a_large_flush_runs(rig: Rig, run: Any) -> None:
+    file = b"".join(format_line(format_time(T0 + i), 0, b"x" * 100) for i in range(100_000))
+    for chunk in run.chunks(file, [at for at in _line_ends(file, 200_000)]):
+        await rig.send([chunk])
+    async with rig.logger(flush_seconds=0.1):
+        worst = 0.0
+        loop = asyncio.get_running_loop()
+        while rig.count("logger_rows_total") < 100_000 or rig.head.waiting_bytes:
+            before = loop.time()
+            await asyncio.sleep(0.002)
+            worst = max(worst, loop.time() - before)
+            assert rig.count("logger_rows_total") <= 100_000
+        await rig.stop()
+    assert worst < 0.25
+
+
+def _line_ends(file: bytes, step: int) -> list[int]:
+    return [file.rindex(b"\n", 0, at) + 1 for at in range(step, len(file), step)]
