@@ -6,12 +6,18 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     content        an open file, plain or gzip: bytes at an offset
     source         the identity of a file (its beginning), and how far it was read and acknowledged
     tail           one look at one file: the next chunk's bytes, its end, or "this is another file now"
+    openfile       a file of a run while it is held open
+    identity       which source an open file is: new, known, or a copy
+    outgoing       a chunk made of bytes of a source
+    surroundings   what all runs share
     run            the files of one run of one container, in the order of writing
     tree           all runs: what discovery found, which of them are hot, up to when everything is read
     watch          inotify: which directories changed
     sender         packs, one lane for each partition, one byte budget for everything in flight
     checkpoint     how far the queue has the bytes, on disk
+    keeper         when the checkpoint is written
     heartbeat      up to when everything is sent, told to every partition
+    reader         discovers, looks at what is due, hands chunks to the lanes
     agent          the tasks, and what they share
     pods, dockerjson   whose log a file is; docker's format turned into the runtime interface's
 """

@@ -27,9 +27,9 @@ from fluentd.keeper import CheckpointKeeper
 from fluentd.metrics import AgentMetrics
 from fluentd.pods import LabelsFile, NameRules, PodMetadata
 from fluentd.reader import Reader
-from fluentd.run import RunKey, Surroundings
 from fluentd.sender import Budget, Lane, Packer, QueueTrouble, Sender
 from fluentd.settings import AgentSettings
+from fluentd.surroundings import RunKey, Surroundings
 from fluentd.tree import Tree, choose_partition
 from fluentd.watch import DirectoryWatch
 from pipeline.chunk import Origin

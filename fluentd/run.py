@@ -5,10 +5,8 @@ something had been written to the next, or it is gone for good. A drained file i
 runtime that reopens its log at a rotation may still hold the old file for a moment.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
 
 from fluentd.content import open_content
 from fluentd.discovery import FoundFile, Inode, Place
@@ -17,6 +15,7 @@ from fluentd.identity import Identities, Match
 from fluentd.openfile import OpenFile
 from fluentd.outgoing import Outgoing, declare_end, send_on
 from fluentd.source import Known, Source, fingerprint
+from fluentd.surroundings import RunKey, Surroundings
 from fluentd.tail import Look, look
 from pipeline.chunk import Flag, Origin
 from pipeline.limits import FINGERPRINT_BYTES, RESUME_BYTES
@@ -28,47 +27,6 @@ GONE_SECONDS = 60.0
 """State of a source whose file is gone is kept this long: a folder that is away for a moment must not be sent again."""
 
 _ORIGIN_SECONDS = 2.0  # how old the labels of a line may be; asking for each chunk costs more than a small chunk
-
-
-class RunKey(NamedTuple):
-    """One run of one container, for ever."""
-
-    uid: str
-    container: str
-    restart: int
-
-
-class Tally(Protocol):
-    """Counts what nobody sees otherwise."""
-
-    def lost(self, reason: str, size: int) -> None:
-        """`size` bytes were known to be there, and will never be read."""
-
-    def truncated(self) -> None:
-        """A file was truncated: what nobody saw in it is lost, too."""
-
-    def damaged(self) -> None:
-        """A compressed file ended in the middle."""
-
-    def malformed(self, lines: int) -> None:
-        """`lines` of a file in docker's format are not; they are sent as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all runs share.
-
-    Attributes:
-        origin: Whose lines a run's are, as far as is known now.
-        siblings: Lists the files of one run now.
-        tally: See `Tally`.
-        close_seconds: How long a drained file is still watched.
-    """
-
-    origin: Callable[[Place, int], Origin]
-    siblings: Callable[[Place, int], list[FoundFile]]
-    tally: Tally
-    close_seconds: float
 
 
 class _Wait(Enum):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from fluentd.checkpoint import KnownRun
 from fluentd.discovery import FoundFile, Listing, Place
 from fluentd.outgoing import Outgoing
-from fluentd.run import Run, RunKey, Surroundings
+from fluentd.run import Run
+from fluentd.surroundings import RunKey, Surroundings
 
 HOT_SECONDS = 1.0
 """A run that had something to send is looked at in each pass for this long: cheaper than an event for each write."""

@@ -15,9 +15,9 @@ from fluentd.agent import Agent
 from fluentd.checkpoint import Checkpoint, CheckpointFolder, decode, encode
 from fluentd.discovery import Discovery, FoundFile, Listing, Place
 from fluentd.outgoing import Outgoing
-from fluentd.run import Surroundings
 from fluentd.settings import AgentSettings
 from fluentd.source import Source
+from fluentd.surroundings import Surroundings
 from fluentd.tree import Tree
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.errors import QueueUnavailableError
@@ -289,7 +289,7 @@ class FakeQueue:
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait for `condition`, no longer than `seconds`."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, with a bound
             await asyncio.sleep(0.005)
 
 

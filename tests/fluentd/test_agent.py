@@ -127,20 +127,21 @@ async def test_a_lines_way_needs_no_rescan_when_events_work(
 
 
 async def test_without_inotify_rescans_find_new_lines(
-    live: Any, queue: Any, make_container: Any, wait_until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    live: Any, queue: Any, make_container: Any, wait_until: Any, tmp_path: Path
 ) -> None:
     def no_inotify(**_: object) -> None:
         raise OSError(errno.EMFILE, "too many instances")
 
-    monkeypatch.setattr("fluentd.watch.Inotify", no_inotify)
     agent = live(rescan_seconds=60.0)
-    async with agent.running() as running:
-        container = make_container(tmp_path / "pods")
-        container.append(first := container.line("first"))
-        await wait_until(lambda: queue.lines() == {first})
-        await wait_until(lambda: not running._tree.due())
-        container.append(second := container.line("second"))
-        await wait_until(lambda: queue.lines() == {first, second})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fluentd.watch.Inotify", no_inotify)
+        async with agent.running() as running:
+            container = make_container(tmp_path / "pods")
+            container.append(first := container.line("first"))
+            await wait_until(lambda: queue.lines() == {first})
+            await wait_until(lambda: not running._tree.due())
+            container.append(second := container.line("second"))
+            await wait_until(lambda: queue.lines() == {first, second})
 
 
 async def test_an_overflow_of_events_forces_a_scan(live: Any, wait_until: Any) -> None:

@@ -38,7 +38,14 @@ _ONE = Checkpoint(
     "q",
     (
         KnownRun(
-            "ns", "pod", "uid", "web", 2, 3, 1, (Known(b"b" * 16, 0, b"i" * 16, 0, Mark(70, b"h" * 16, True), 80),)
+            "ns",
+            "pod",
+            "uid",
+            "web",
+            2,
+            3,
+            1,
+            (Known(b"b" * 16, 0, b"i" * 16, 0, Mark(70, b"h" * 16, open_line=True), 80),),
         ),
     ),
 )
