@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from pipeline.errors import OffsetOutOfRangeError
 from pipeline.queue import Record
@@ -12,6 +12,9 @@ from pipeline.queue.sqlite.bell import Bell
 from pipeline.queue.sqlite.database import Bounds, Database, bounds, key, open_database, register, translated
 from pipeline.queue.sqlite.lag import Loss, read_losses
 from pipeline.queue.sqlite.options import SqliteOptions, check_group
+
+FETCH_RECORDS: Final = 10_000
+"""Most records of one partition in one fetch: bytes alone would not bound the memory of many tiny ones."""
 
 T = TypeVar("T")
 
@@ -150,8 +153,8 @@ def _read_partition(
     size = 0
     base = key(partition, 0)
     rows = connection.execute(
-        "SELECT key, time_ns, value FROM records WHERE key >= ? AND key < ? ORDER BY key",
-        (base + offset, key(partition + 1, 0)),
+        "SELECT key, time_ns, value FROM records WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
+        (base + offset, key(partition + 1, 0), FETCH_RECORDS),
     )
     for number, time_ns, value in rows:
         records.append(Record(partition, number - base, value, time_ns))

@@ -8,13 +8,13 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from pipeline.errors import PipelineError, QueueUnavailableError
+from pipeline.errors import FatalError, PipelineError, QueueUnavailableError
 from pipeline.failpoints import failpoint
 from pipeline.limits import MIB
 from pipeline.queue.sqlite import retention
@@ -76,6 +76,7 @@ class Writer:
             if batch:
                 self._resolve(batch, self._commit(batch))
             if not closing and time.monotonic() >= self._retain_at:
+                self._retain_at = time.monotonic() + RETAIN_SECONDS
                 self._retain(sum(pending.size_bytes for pending in batch))
         self._drop_connection()
 
@@ -96,7 +97,7 @@ class Writer:
 
     def _commit(self, batch: Sequence[Pending]) -> list[int] | PipelineError:
         try:
-            with translated(self._options.path):
+            with self._failures_told():
                 database = self._open()
                 lacking = lacking_bytes(database, record_bytes=sum(pending.size_bytes for pending in batch))
                 if lacking:
@@ -115,13 +116,13 @@ class Writer:
 
     def _retain(self, appended_bytes: int) -> None:
         """One step of retention, twice as fast as records come in."""
-        more = False
         try:
-            with translated(self._options.path):
+            with self._failures_told():
                 database = self._open()
                 keep_wal_short(database)
                 step_bytes = max(retention.STEP_BYTES, 2 * appended_bytes)
-                more = retention.step(database, self._options, now_ns=time.time_ns(), step_bytes=step_bytes)
+                if retention.step(database, self._options, now_ns=time.time_ns(), step_bytes=step_bytes):
+                    self._retain_at = time.monotonic()
         except PipelineError as error:
             self._drop_connection()
             if not self._retention_failing:
@@ -129,7 +130,18 @@ class Writer:
             self._retention_failing = True
         else:
             self._retention_failing = False
-        self._retain_at = time.monotonic() + (0 if more else RETAIN_SECONDS)
+
+    @contextlib.contextmanager
+    def _failures_told(self) -> Iterator[None]:
+        """Turn every failure into one of the project's: a thread that dies of a mistake would leave sends waiting."""
+        try:
+            with translated(self._options.path):
+                yield
+        except PipelineError:
+            raise
+        except Exception as error:
+            log.exception("queue writer failed")
+            raise FatalError(f"queue {self._options.path}: {error!r}") from error
 
     def _open(self) -> Database:
         """The connection, made anew after an error: what state SQLite is in after a full disk is not worth knowing."""
