@@ -111,10 +111,10 @@ class Store:
             except FileNotFoundError:
                 return None
 
-    def size_bytes(self, name: str) -> int:
-        """An object's size."""
-        with translated(f"reading {name}"):
-            return (self._root / name).stat().st_size
+    def exists(self, name: str) -> bool:
+        """Whether there is an object of that name."""
+        with translated(f"looking for {name}"):
+            return (self._root / name).exists()
 
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders right below the root that begin with `prefix`, sorted."""

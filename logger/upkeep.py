@@ -35,8 +35,8 @@ from pipeline.service import Health
 
 log = structlog.get_logger()
 
-CHECKPOINT_VERSIONS: Final = 100
-"""A checkpoint of the log after this many versions: what a handle has to read when it opens."""
+CHECKPOINT_VERSIONS: Final = 20
+"""A checkpoint of the log after this many versions: deltalake reads what comes after the last one at each commit."""
 
 VACUUM_SECONDS: Final = 900.0
 """How often leftovers are looked for: it lists all data files."""
