@@ -81,6 +81,16 @@ async def test_a_disk_that_is_almost_full_gets_no_records_but_positions_and_dele
     assert len(sizes) < 200
 
 
+async def test_sends_that_fit_one_by_one_are_not_refused_together(
+    producer: SqliteProducer, consumer: SqliteConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "free_bytes", lambda _: room.MARGIN_BYTES + 500_000)
+    async with asyncio.TaskGroup() as group:
+        for number in range(10):
+            group.create_task(producer.send(0, [b"x" * 200_000]), name=f"send {number}")
+    assert len(await stored(consumer)) == 10
+
+
 async def test_a_mistake_in_the_writer_is_told_and_ends_nothing(
     producer: SqliteProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

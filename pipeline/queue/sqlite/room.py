@@ -33,12 +33,20 @@ def keep_wal_short(database: Database) -> None:
 
     Readers are short, so one wait of 100 ms for them is enough in the end. Does nothing when it does not work.
     """
-    tight = free_bytes(database.path.parent) < TIGHT_BYTES
+    tight = is_tight(database.path)
     if not tight and _size(database.path.with_name(database.path.name + "-wal")) < WAL_LIMIT_BYTES:
         return
     with contextlib.suppress(sqlite3.OperationalError):
         database.connection.execute("PRAGMA busy_timeout=100")
         database.connection.execute(f"PRAGMA wal_checkpoint({'PASSIVE' if tight else 'TRUNCATE'})").fetchall()
+
+
+def is_tight(path: Path) -> bool:
+    """Whether the disk of the queue at `path` is almost full; also when it does not say."""
+    try:
+        return free_bytes(path.parent) < TIGHT_BYTES
+    except OSError:
+        return True
 
 
 def free_bytes(folder: Path) -> int:

@@ -22,7 +22,7 @@ from pipeline.queue.sqlite.append import Append, append
 from pipeline.queue.sqlite.bell import ring
 from pipeline.queue.sqlite.database import Database, open_database, translated
 from pipeline.queue.sqlite.options import SqliteOptions
-from pipeline.queue.sqlite.room import keep_wal_short, lacking_bytes
+from pipeline.queue.sqlite.room import is_tight, keep_wal_short, lacking_bytes
 
 log = structlog.get_logger()
 
@@ -89,7 +89,9 @@ class Writer:
             while pending is not None:
                 batch.append(pending)
                 size += pending.size_bytes
-                if size >= COMMIT_BYTES:
+                if size >= COMMIT_BYTES or is_tight(
+                    self._options.path
+                ):  # then each on its own, since less fits at once
                     return batch, False
                 pending = self._pending.get_nowait()
             return batch, True
