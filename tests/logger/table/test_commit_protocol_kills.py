@@ -25,6 +25,9 @@ POINTS = (
     "upkeep.rewritten",
     "upkeep.committed",
 )
+HARMS = 40
+VERSIONS = 40
+BOUND_SECONDS = 180
 EXPECTED_STATUS = {0, 3, 137, -signal.SIGKILL}
 
 
@@ -49,6 +52,7 @@ class Crowd:
         self.running: list[tuple[str, subprocess.Popen[str]]] = []
         self.stopped: list[tuple[float, subprocess.Popen[str]]] = []
         self.ends: Counter[str] = Counter()
+        self.harms = 0
 
     def start(self, role: str) -> None:
         """Start one, now and then with a fail-point armed."""
@@ -64,6 +68,7 @@ class Crowd:
 
     def disturb(self) -> None:
         """Kill one, or hold it up while another takes its shards, or delete an app."""
+        self.harms += 1
         roll = self.chance.random()
         if roll < 0.15:
             self.start("delete")
@@ -73,6 +78,12 @@ class Crowd:
             process = self.chance.choice(self.running)[1]
             process.send_signal(signal.SIGSTOP)
             self.stopped.append((time.monotonic() + self.chance.uniform(0.2, 3), process))
+
+    def has_seen_enough(self) -> bool:
+        """Whether there was enough harm, enough progress in spite of it, a fenced ingester and a fail-point reached."""
+        versions = len(list(Path(self.url).glob("logs/_delta_log/*.json")))
+        fenced, at_points = self.ends["ingest 3"], self.ends["ingest 137"] + self.ends["upkeep 137"]
+        return self.harms >= HARMS and versions >= VERSIONS and fenced > 0 and at_points > 0
 
     def tend(self) -> None:
         """Let those go on that were held up for long enough, collect the dead, keep three ingesters and two upkeeps."""
@@ -102,12 +113,13 @@ class Crowd:
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", range(int(os.environ.get("FAULTS_KILLS", "40")) // 40))
 def test_every_version_holds_each_row_once_whoever_is_killed(store_url: str, kit: Any, seed: int) -> None:
-    """20 seconds of three ingesters that take each other's shards, two upkeeps, deletions, kills and long pauses."""
+    """Three ingesters that take each other's shards, two upkeeps, deletions, 40 kills and pauses."""
     crowd = Crowd(store_url, seed)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + BOUND_SECONDS
     disturbed = time.monotonic() + 2
     try:
-        while time.monotonic() < deadline:
+        while not crowd.has_seen_enough():
+            assert time.monotonic() < deadline, crowd.ends
             crowd.tend()
             if time.monotonic() >= disturbed:
                 crowd.disturb()
@@ -130,7 +142,3 @@ def test_every_version_holds_each_row_once_whoever_is_killed(store_url: str, kit
     reading = kit.reading(Path(store_url) / "logs")
     last = kit.check_versions(reading, queue_id=actor.QUEUE, expected=actor.rows_below, may_be_gone=is_deleted)
     assert not [name for name in reading.names(last) if is_deleted(name)], "upkeep left deleted rows"
-    assert last.number > 30, crowd.ends
-    assert crowd.ends["ingest 3"] > 0, "nobody was fenced"
-    assert crowd.ends["ingest 137"] + crowd.ends["upkeep 137"] > 0, "no fail-point was reached"
-    print(last.number, dict(crowd.ends), len(reading.names(last)))  # noqa: T201 - shown with -s
