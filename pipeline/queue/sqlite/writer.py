@@ -89,9 +89,8 @@ class Writer:
             while pending is not None:
                 batch.append(pending)
                 size += pending.size_bytes
-                if size >= COMMIT_BYTES or is_tight(
-                    self._options.path
-                ):  # then each on its own, since less fits at once
+                # On an almost full disk each on its own: one may fit where many do not.
+                if size >= COMMIT_BYTES or is_tight(self._options.path):
                     return batch, False
                 pending = self._pending.get_nowait()
             return batch, True
