@@ -18,7 +18,7 @@ from typing import NamedTuple
 from pipeline.limits import NAME_BYTES
 
 _POD = re.compile(r"([a-z0-9.\-]+)_([a-z0-9.\-]+)_([A-Za-z0-9.\-]+)")
-_LOG = re.compile(r"(\d{1,9})\.log(?:[.\-](\d{8}(?:-\d{6})?)|\.(\d{1,6}))?(\.gz)?")
+_LOG = re.compile(r"(0|[1-9]\d{0,8})\.log(?:[.\-](\d{8}(?:-\d{6})?)|\.(\d{1,6}))?(\.gz)?")
 _SETTLED_NS = (
     1_000_000_000  # a directory's time moves in steps of milliseconds: one younger than this may change unseen
 )
@@ -76,6 +76,7 @@ class Listing:
         changed: Files of the directories that changed since the scan before, oldest first.
         problems: What could not be looked at, with the reason; such a scan proves nothing about completeness.
         ignored: Names of links that lead out of the allowed folders.
+        unsteady: Whether a directory changed each time it was listed: files of it may be missing.
     """
 
     started_ns: int
@@ -83,6 +84,7 @@ class Listing:
     changed: dict[str, list[FoundFile]]
     problems: list[str]
     ignored: list[str]
+    unsteady: list[str] = field(default_factory=list)
 
 
 def parse_pod(name: str) -> tuple[str, str, str] | None:
@@ -146,6 +148,8 @@ class Discovery:
                 before_ns, changed_ns = changed_ns, _modified_ns(place.path)
                 if before_ns == changed_ns:  # else a rotation fell between, and names and inodes may not fit
                     break
+            else:
+                listing.unsteady.append(place.path)
             listing.changed[place.path] = files
             if changed_ns < listing.started_ns - _SETTLED_NS:
                 self._settled[place.path] = changed_ns

@@ -135,9 +135,9 @@ class Reader:
             more = []
             for run in turn:
                 while not self._budget.has_room(2 * CHUNK_BYTES):
-                    await self._budget.wait()
                     if stopping.is_set():
                         return False
+                    await self._budget.wait()
                 size = self._look_at(run, pass_ns)
                 if size:
                     more.append(run)

@@ -84,6 +84,7 @@ class Run:
         self._late: list[OpenFile] = []
         self._closed: dict[Inode, tuple[tuple[int, int, int], Source | None]] = {}
         self._unopened = ""
+        self._missed = False
         self._now = 0.0
         self._origin: Origin | None = None
         self._origin_at = 0.0
@@ -106,12 +107,12 @@ class Run:
     @property
     def waits_for_bytes(self) -> bool:
         """Whether more may come here, or there is something that cannot be read."""
-        return bool(self._queue or self._late or self._unopened)
+        return bool(self._queue or self._late or self._unopened or self._missed)
 
     @property
     def over(self) -> bool:
         """Whether nothing of it is left."""
-        return not self._queue and not self._late and not self._closed and not len(self.identities)
+        return not self.waits_for_bytes and not self._closed and not len(self.identities)
 
     def close(self) -> None:
         """Give back all descriptors."""
@@ -128,25 +129,36 @@ class Run:
         """
         held = {file.content.inode: file for file in self.open_files}
         overtaken = any(one.live and one.inode in held and held[one.inode].source is not None for one in found)
-        self._unopened = ""
+        self._unopened, self._missed = "", False
         for one in found:
             if (file := held.get(one.inode)) is not None:
                 file.live = one.live
             elif one.inode not in self._closed or self._closed[one.inode][0] != one.stamp:
                 self._open(one, self._late if overtaken and not one.live else self._queue, now=now)
-        present = {one.inode: rank for rank, one in enumerate(found)}
-        self._queue[:] = _in_order(self._queue, present)
+        self._order(found)
+        present = {one.inode for one in found}
         self._closed = {inode: state for inode, state in self._closed.items() if inode in present}
+
+    def _order(self, found: Sequence[FoundFile]) -> None:
+        """Give files whose turn has not come the order of a listing; one that is gone stays behind its neighbour."""
+        ranks = {one.inode: rank for rank, one in enumerate(found)}
+        keys: list[tuple[bool, int]] = []
+        for file in self._queue:
+            rank = ranks.get(file.content.inode, keys[-1][1] if keys else -1)
+            keys.append((file.source is None, rank))
+        self._queue[:] = [self._queue[index] for index in sorted(range(len(keys)), key=keys.__getitem__)]
 
     def _open(self, one: FoundFile, line: list[OpenFile], *, now: float) -> None:
         try:
             content = open_content(one)
         except FileNotFoundError:
-            return
+            content = None
         except OSError as error:
             self._unopened = f"{one.path}: {error.strerror}"
             return
-        if content is not None:
+        if content is None:
+            self._missed = True  # deleted, or renamed since it was listed: the next listing tells
+        else:
             self._closed.pop(one.inode, None)
             line.append(OpenFile(content, one.live, one.linked, now))
 
@@ -173,7 +185,7 @@ class Run:
         """
         self._now = now
         self.unsaved = False
-        self.caught_up = not self._unopened
+        self.caught_up = not (self._unopened or self._missed)
         self.problem = self._unopened
         try:
             outgoing = self._late_chunk() or self._current_chunk()
@@ -314,10 +326,11 @@ class Run:
         self._late[:] = [other for other in self._late if other not in between]
         at = line.index(file)
         line[at : at + 1] = [*between, OpenFile(file.content, file.live, file.linked, self._now, regrown=True)]
+        self._order(found)
         copy = self._find_copy(source, file.head, found)
         if copy is None:
             return self._declare_end(source)
-        line.insert(at, copy)
+        line.insert(0 if line is self._queue else at, copy)
         return _Wait.DONE
 
     def _find_copy(self, source: Source, head: bytes, found: Sequence[FoundFile]) -> OpenFile | None:
@@ -357,13 +370,3 @@ class Run:
             self._origin = self._around.origin(self.place, self.restart)
             self._origin_at = self._now
         return self._origin
-
-
-def _in_order(queue: list[OpenFile], ranks: dict[Inode, int]) -> list[OpenFile]:
-    """Give files whose turn has not come the order of a listing; one that is gone stays behind its neighbour."""
-    keys: list[tuple[bool, int]] = []
-    rank = -1
-    for file in queue:
-        rank = ranks.get(file.content.inode, rank)
-        keys.append((file.source is None, rank))
-    return [queue[index] for index in sorted(range(len(queue)), key=keys.__getitem__)]

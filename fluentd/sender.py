@@ -75,6 +75,8 @@ class QueueTrouble:
 
     def failed(self, partition: int, reason: str) -> None:
         """A send to `partition` failed."""
+        if not self._reasons:
+            log.warning("queue refused records, trying on", partition=partition, error=reason)
         self._reasons[partition] = reason
         self._health.broken("queue", reason)
 
@@ -240,8 +242,6 @@ class Lane:
                 await self._producer.send(self._partition, values)
             except RetriableError as error:
                 self._metrics.send_errors.inc()
-                if backoff_seconds == _FIRST_BACKOFF_SECONDS:
-                    log.warning("queue refused records, trying on", partition=self._partition, error=str(error))
                 self._trouble.failed(self._partition, str(error))
                 await asyncio.sleep(backoff_seconds * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries
                 backoff_seconds = min(backoff_seconds * 2, _LAST_BACKOFF_SECONDS)

@@ -77,7 +77,8 @@ class Tree:
             for path in self._places.keys() - listing.places.keys():
                 for run in self._places[path].values():
                     run.update((), now=now)
-            self._scanned_ns = listing.started_ns
+            if not listing.unsteady:
+                self._scanned_ns = listing.started_ns
         self._forget(now)
         self._due.update(self._runs)
 

@@ -181,6 +181,22 @@ async def test_reading_stops_and_what_was_read_is_sent_at_a_stop(
     assert sent == agent.value("fluentd_read_bytes_total")
 
 
+async def test_an_agent_stops_in_time_though_the_queue_is_away_and_its_memory_full(
+    live: Any, queue: Any, make_container: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    container = make_container(tmp_path / "pods")
+    lines = [container.line("x" * 1000) for _ in range(8000)]
+    container.append(*lines)
+    queue.away = True
+    agent = live(inflight_bytes=2 * MIB, drain_seconds=0.1)
+    async with agent.running():
+        await wait_until(lambda: agent.value("fluentd_inflight_bytes") > MIB)
+    assert not queue.lines()
+    queue.away = False
+    async with live().running():
+        await wait_until(lambda: queue.lines() == set(lines))
+
+
 async def test_a_watch_tells_of_writes_only_where_it_is_armed(tmp_path: Path, wait_until: Any) -> None:
     woken = asyncio.Event()
     watch = DirectoryWatch(wake=woken.set, overflowed=lambda: None)

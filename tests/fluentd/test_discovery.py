@@ -44,6 +44,7 @@ def test_pod_folders_are_told_by_their_names(name: str, expected: tuple[str, str
         ("0.log.gz", False),
         ("0.log.20261124-120000.gz.tmp", False),
         ("x.log", False),
+        ("00.log", False),
         ("9999999999.log", False),
         ("0.log\n", False),
         (".0.log", False),

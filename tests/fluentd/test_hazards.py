@@ -336,3 +336,14 @@ def test_a_folder_that_cannot_be_listed_holds_completeness_back(steps: Any, cont
     assert steps.tree.complete_ns == before
     steps.round()
     assert steps.tree.complete_ns > before
+
+
+def test_a_file_renamed_between_listing_and_opening_holds_completeness_back(steps: Any, container: Any) -> None:
+    container.append(container.line("a"))
+    listing = steps.discovery.scan(started_ns=int(steps.now * 1e9))
+    container.rotate(create=False)
+    steps.tree.apply(listing, now=steps.now)
+    steps.read()
+    assert steps.tree.complete_ns == 0
+    steps.round()
+    assert steps.tree.complete_ns == int(steps.now * 1e9)
