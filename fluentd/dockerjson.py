@@ -107,7 +107,7 @@ class DockerJsonToCri:
 def _decode(line: bytes) -> _DockerLine | None:
     try:
         return _decoder.decode(line)
-    except ValueError:  # msgspec's errors, and UnicodeDecodeError
+    except (ValueError, RecursionError):  # msgspec's errors, UnicodeDecodeError, and too deep a field not known here
         return None
 
 

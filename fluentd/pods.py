@@ -120,7 +120,7 @@ class LabelsFile:
         self._stamp = stamp
         try:
             self._labels = read_labels(self._path)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             self._errors.inc()
             log.warning("cannot read pod labels, the last ones hold", path=str(self._path), error=str(error))
 

@@ -124,7 +124,7 @@ def decode_pack(record: bytes, *, decompressor: zstandard.ZstdDecompressor) -> P
         if zstandard.get_frame_parameters(frame).content_size > PACK_DECODED_BYTES:
             raise FormatError("a pack claims more than the decoded limit")
         body = _decoder.decode(decompressor.decompress(frame, max_output_size=PACK_DECODED_BYTES))
-    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (zstandard.ZstdError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"not a pack: {error}") from error
     _validate(body)
     return body

@@ -72,6 +72,7 @@ def test_each_line_says_where_it_was() -> None:
         b'{"log":"\xff\\n","stream":"stdout","time":"2026-11-24T12:00:00Z"}',
         b'{"log":5,"stream":"stdout","time":"2026-11-24T12:00:00Z"}',
         b"[" * 100_000,
+        b'{"unknown":' + b"[" * 100_000,
     ],
 )
 def test_a_line_that_is_no_entry_is_kept_as_it_is_and_counted(line: bytes) -> None:

@@ -194,6 +194,13 @@ def test_a_bomb_is_refused_by_what_it_claims_and_by_what_it_is() -> None:
             decode(bomb)
 
 
+def test_a_body_with_something_deep_behind_its_fields_is_refused() -> None:
+    plain = msgspec.msgpack.encode(body())
+    deep = bytes([plain[0] + 1]) + plain[1:] + b"\x91" * 100_000 + b"\xc0"
+    with pytest.raises(FormatError):
+        decode(PACK_MAGIC + COMPRESSOR.compress(deep))
+
+
 def test_a_pack_over_the_limit_is_not_made() -> None:
     data = random.Random(0).randbytes(PACK_BYTES + 1)
     chunk = Chunk(ORIGIN, b"s" * 16, 0, 0, len(data), 0, data)
