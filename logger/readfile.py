@@ -1,8 +1,9 @@
 """Reading data files: footers, kept in bounded memory, and only the row groups that are asked for."""
 
+import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,8 +14,8 @@ import pyarrow.parquet as pq
 
 from logger.catalog import INDEX_KEY, decode_entry
 from logger.snapshot import FileEntry
-from logger.store import Store, translated
-from pipeline.errors import FormatError
+from logger.store import Store
+from pipeline.errors import FormatError, StoreUnavailableError
 from pipeline.limits import MIB
 
 FOOTER_CACHE_BYTES: Final = 64 * MIB
@@ -55,6 +56,7 @@ class FileReader:
 
         Raises:
             StoreUnavailableError: The storage fails, or the file is gone (the snapshot is hours old: take a new one).
+            FormatError: The file is damaged.
             ValueError: The file has no such rows.
         """
         if not 0 <= start <= start + count <= entry.rows:
@@ -64,7 +66,7 @@ class FileReader:
         last = int(np.searchsorted(footer.ends, start + count, side="left"))
         groups = range(first, min(last + 1, len(footer.ends))) if count else range(0)
         before = int(footer.ends[first - 1]) if first else 0
-        with translated(f"reading {entry.path}"), self._store.reading(entry.path) as source:
+        with _decoding(entry.path), self._store.reading(entry.path) as source:
             file = pq.ParquetFile(source, metadata=footer.metadata)
             table = file.read_row_groups(list(groups), columns=list(columns), use_threads=False)
         return table.select(list(columns)).slice(start - before, count)
@@ -116,8 +118,18 @@ def read_entry(store: Store, path: str, *, size_bytes: int) -> FileEntry:
 
 
 def _read_footer(store: Store, path: str) -> pq.FileMetaData:
+    with _decoding(path), store.reading(path) as source:
+        return pq.read_metadata(source)
+
+
+@contextlib.contextmanager
+def _decoding(path: str) -> Iterator[None]:
+    """Tell a damaged file from storage that fails: pyarrow raises `OSError` for both, without a number for damage."""
     try:
-        with translated(f"reading {path}"), store.reading(path) as source:
-            return pq.read_metadata(source)
+        yield
     except pa.ArrowInvalid as error:
-        raise FormatError(f"{path} is no data file: {error}") from error
+        raise FormatError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        if error.errno is None:
+            raise FormatError(f"{path} is damaged: {error}") from error
+        raise StoreUnavailableError(f"reading {path}: {error}") from error

@@ -94,8 +94,10 @@ def change_catalog(catalog: Catalog, *, added: Iterable[FileEntry], removed: Ite
             new.setdefault(app, []).append(entry)
     changed = dict(catalog)
     for app in gone.keys() | new.keys():
-        lost = gone.get(app, ())
-        entries = (*(entry for entry in catalog.get(app, ()) if entry.path not in lost), *new.get(app, ()))
+        entries = catalog.get(app, ())
+        if lost := gone.get(app):
+            entries = tuple(entry for entry in entries if entry.path not in lost)
+        entries += tuple(new.get(app, ()))
         if entries:
             changed[app] = entries
         else:

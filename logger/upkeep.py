@@ -95,14 +95,16 @@ class Upkeep:
         self._reader = FileReader(store, cache_bytes=_FOOTERS_BYTES)
         self._clean: set[tuple[str, str, int]] = set()
         self._swept_at = -VACUUM_SECONDS
+        self._problem: FormatError | None = None
 
     def run_once(self, now: datetime) -> None:
         """One pass.
 
         Raises:
             StoreUnavailableError: The storage fails; the next pass goes on.
-            FormatError: A rewrite did not add up, or a file is damaged; the table is as it was.
+            FormatError: A rewrite did not add up, or a file is damaged: it is as it was, all else is done.
         """
+        self._problem = None
         self._tombstones.refresh()
         doomed = doomed_by(self._tombstones, self._retention, now)
         snapshot = self._snapshot()
@@ -112,6 +114,8 @@ class Upkeep:
         self._checkpoint()
         if time.monotonic() - self._swept_at >= VACUUM_SECONDS:
             self._vacuum(now)
+        if self._problem is not None:
+            raise self._problem
 
     def _snapshot(self) -> Snapshot:
         snapshot = self._view.at(self._log.advance())
@@ -123,19 +127,25 @@ class Upkeep:
         for task in tasks:
             if self._stop():
                 return
-            planned = self._log.state.transactions.get(_scope(task), 0)
-            done = Rewritten(None, sum(entry.rows for entry in task.inputs))
-            if task.rewrite:
-                path = f"date={task.date}/{new_id():016x}.parquet"
-                done = rewrite(self._store, self._reader, task.inputs, path=path, doomed=doomed)
-                self._metrics.bytes_rewritten.inc(sum(entry.size_bytes for entry in task.inputs))
-            failpoint("upkeep.rewritten")
-            if self._swap(task, done, planned):
-                failpoint("upkeep.committed")
-                self._metrics.commits.labels(kind).inc()
-                self._metrics.rows_dropped.inc(done.dropped_rows)
-            else:
-                self._metrics.abandoned.inc()
+            try:
+                self._do(task, doomed, kind=kind)
+            except FormatError as error:  # a damaged file must not keep the others from being looked after
+                self._problem = error
+
+    def _do(self, task: Task, doomed: Doomed, *, kind: str) -> None:
+        planned = self._log.state.transactions.get(_scope(task), 0)
+        done = Rewritten(None, sum(entry.rows for entry in task.inputs))
+        if task.rewrite:
+            path = f"date={task.date}/{new_id():016x}.parquet"
+            done = rewrite(self._store, self._reader, task.inputs, path=path, doomed=doomed)
+            self._metrics.bytes_rewritten.inc(sum(entry.size_bytes for entry in task.inputs))
+        failpoint("upkeep.rewritten")
+        if not self._swap(task, done, planned):
+            self._metrics.abandoned.inc()
+            return
+        failpoint("upkeep.committed")
+        self._metrics.commits.labels(kind).inc()
+        self._metrics.rows_dropped.inc(done.dropped_rows)
 
     def _swap(self, task: Task, done: Rewritten, planned: int) -> bool:
         """Put the outcome in the place of the inputs, in one commit; false when another changed what it builds on.
@@ -160,7 +170,11 @@ class Upkeep:
         if known in self._clean:
             return False
         span = entry.apps[app]
-        table = self._reader.read(entry, start=span.start, count=span.count, columns=["shard", "queue_offset"])
+        try:
+            table = self._reader.read(entry, start=span.start, count=span.count, columns=["shard", "queue_offset"])
+        except FormatError as error:
+            self._problem = error
+            return False
         if below(positions, table).any():
             return True
         self._clean.add(known)

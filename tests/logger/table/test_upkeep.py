@@ -311,6 +311,21 @@ def test_a_swap_gives_way_when_its_inputs_are_gone(site: Site, monkeypatch: pyte
     assert site.registry.get_sample_value("logger_upkeep_abandoned_total") == 1
 
 
+def test_a_damaged_file_is_named_and_keeps_upkeep_from_nothing_else(site: Site) -> None:
+    """The day with the damaged file stays as it is; other days are merged, and the pass ends with the error."""
+    for date in ("2026-11-21", "2026-11-22"):
+        site.ingest(date)
+        site.ingest(date)
+    damaged = min(site.reader.refresh().files)
+    path = Path(site.store.uri) / damaged
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + bytes(200) + data[204:])  # the first pages; the footer is whole
+    with pytest.raises(FormatError, match="2026-11-21"):
+        site.upkeep.run_once(NOW)
+    files = sorted(site.reader.refresh().files)
+    assert [name.partition("/")[0] for name in files] == ["date=2026-11-21", "date=2026-11-21", "date=2026-11-22"]
+
+
 async def test_upkeep_runs_until_told_to_stop_and_says_how_it_is(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass that fails is shown and counted, and the next one works."""
     advance = LogWriter.advance
