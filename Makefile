@@ -9,7 +9,7 @@ FAST_TMP := $(shell test -d /dev/shm && echo /dev/shm || echo /tmp)
 # In CI a test that is skipped fails the run.
 SKIPS := $(if $(CI),--forbid-skips,)
 
-.PHONY: setup run check test faults bench lock clean format
+.PHONY: docs setup run check test faults bench lock clean format
 
 setup: $(STAMP)
 
@@ -57,3 +57,7 @@ lock: setup
 
 clean:
 	rm -rf $(VENV) var build .cache
+
+# Write docs/settings.md from the settings classes; a test compares.
+docs: setup
+	$(PY) docs/generate_settings.py

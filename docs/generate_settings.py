@@ -9,6 +9,7 @@ from logger.settings import LoggerSettings
 from monitor.settings import MonitorSettings
 from pipeline.settings import CommonSettings
 
+_HEADER = "| variable | default | bounds | meaning |\n| --- | --- | --- | --- |\n"
 PAGE = Path(__file__).with_name("settings.md")
 
 
@@ -23,16 +24,18 @@ def render() -> str:
         ("Monitor (`python -m monitor`)", MonitorSettings),
     ):
         rows = [
-            _row(field)
-            for name, field in kind.model_fields.items()
-            if kind is CommonSettings or name not in common
+            _row(field) for name, field in kind.model_fields.items() if kind is CommonSettings or name not in common
         ]
-        parts.append(f"## {title}\n| variable | default | bounds | meaning |\n| --- | --- | --- | --- |\n" + "\n".join(rows) + "\n")
+        parts.append(
+            f"## {title}\n| variable | default | bounds | meaning |\n| --- | --- | --- | --- |\n"
+            + "\n".join(rows)
+            + "\n"
+        )
     return "\n".join(parts)
 
 
 def _row(field: FieldInfo) -> str:
-    default = "" if field.default in ("", None, ()) else f"`{field.default}`"
+    default = "" if field.default_factory or field.default in ("", None, ()) else f"`{field.default}`"
     bounds = ", ".join(
         f"{sign} {getattr(rule, name)}"
         for rule in field.metadata

@@ -4,11 +4,12 @@ import importlib.util
 import re
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 
 
-def _generator():
+def _generator() -> ModuleType:
     spec = importlib.util.spec_from_file_location("generate_settings", ROOT / "docs" / "generate_settings.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -53,7 +54,9 @@ def test_lock_files_pin_with_hashes_and_name_no_host() -> None:
         assert "://" not in text
         pins = re.findall(r"^[a-z0-9][^ ]*==", text, re.MULTILINE | re.IGNORECASE)
         assert pins
-        assert len(re.findall(r"^[a-z0-9][^\n]*\\\n    --hash=sha256:", text, re.MULTILINE | re.IGNORECASE)) == len(pins)
+        assert len(re.findall(r"^[a-z0-9][^\n]*\\\n    --hash=sha256:", text, re.MULTILINE | re.IGNORECASE)) == len(
+            pins
+        )
 
 
 def test_the_agents_image_carries_no_table_libraries() -> None:
