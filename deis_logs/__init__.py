@@ -2,13 +2,13 @@
 
 Layers, lower ones know nothing of higher ones::
 
-    errors                     the error tree, each with its exit status
-    safe, times, lines         visible escapes; moments that people type; what the logger sends
-    query, profile             what is asked for; which logger, which token, which app
-    highlight, render, output  matches marked; lines to bytes in four formats; bytes to stdout
-    client                     HTTP, and its errors as words
-    follow, history, export    a stream that survives its connection; bounded reads; an export that resumes
-    options, cli, __main__     the command line
-
-Nothing below `cli` decides by the environment; `cli` loads aiohttp and rich only when a command needs them.
+    __main__                              the process: its signals and its status
+    cli                                   the command line; loads what follows only when a command needs it
+    commands | options                    what a command does; what its options mean
+    export, follow, progress, table       an export that resumes; a stream that survives its connection; rich's parts
+    history, destination                  bounded reads; where an export writes
+    client, record, highlight             HTTP, and its errors as words; `FILE.resume`; matches marked
+    render, output, profile               lines to bytes; bytes to stdout; which logger, which token, which app
+    lines, query, safe, times, backoff    what comes, what is asked for; visible escapes; moments; pauses
+    errors                                the error tree, each with its exit status
 """

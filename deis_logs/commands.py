@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deis_logs.client import Client
-from deis_logs.destination import FileDestination, StdoutDestination, new_record
+from deis_logs.destination import FileDestination, StdoutDestination
 from deis_logs.export import Export, Summary
 from deis_logs.follow import Printer, print_follow
 from deis_logs.history import Found, read_history, wait_complete
@@ -16,6 +16,7 @@ from deis_logs.lines import App
 from deis_logs.output import Stdout, note, reader_gone
 from deis_logs.progress import open_progress
 from deis_logs.query import Query
+from deis_logs.record import new_record
 from deis_logs.render import Renderer, make_renderer
 from deis_logs.safe import visible
 

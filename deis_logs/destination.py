@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Final, Protocol, Self
 
@@ -13,42 +12,11 @@ import msgspec
 from deis_logs.errors import CliError, UsageError
 from deis_logs.output import Stdout
 from deis_logs.query import Parameters
-from deis_logs.render import OpenLine
-from pipeline.limits import KIB, MIB
+from deis_logs.record import Place, Record, read_record, resume_path, save_record, sync_folder
+from pipeline.limits import MIB
 
-_VERSION: Final = 1
-_RECORD_BYTES: Final = 256 * KIB
 _SPOOL_BYTES: Final = 32 * MIB
 _COPY_BYTES: Final = MIB
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an export is: everything before `cursor` is in its first `size_bytes` bytes.
-
-    Attributes:
-        open_line: The row after which the newline is not written yet.
-    """
-
-    cursor: str = ""
-    size_bytes: int = 0
-    lines: int = 0
-    open_line: OpenLine | None = None
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of `FILE.resume`, JSON.
-
-    Attributes:
-        version: Of this format, 1.
-        typed: The options that choose what is exported, as typed: a resumed export must be the same one.
-        parameters: What was made of them at the first start; durations count from then.
-        place: Where to go on.
-    """
-
-    version: int
-    typed: Mapping[str, str]
-    parameters: Parameters
-    place: Place = Place()
 
 
 class Destination(Protocol):
@@ -156,10 +124,10 @@ class FileDestination:
             CliError: The files do not fit together, or another process is writing them.
         """
         if not path.exists():
-            return cls._begin(path, _checked(_read_record(resume_path(path)) or record, record, path))
+            return cls._begin(path, _checked(read_record(resume_path(path)) or record, record, path))
         file = _open_locked(path, os.O_RDWR)
         try:  # what the record says counts only once no other process can change it
-            known = _checked(_read_record(resume_path(path)), record, path, size_bytes=os.fstat(file.fileno()).st_size)
+            known = _checked(read_record(resume_path(path)), record, path, size_bytes=os.fstat(file.fileno()).st_size)
             return cls(path, known, file)
         except BaseException:
             file.close()
@@ -167,7 +135,7 @@ class FileDestination:
 
     @classmethod
     def _begin(cls, path: Path, record: Record) -> Self:
-        _save_record(path, _checked(record, record, path))  # first: a file without it is one that is complete
+        save_record(path, _checked(record, record, path))  # first: a file without it is one that is complete
         return cls(path, record, _open_locked(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
 
     @property
@@ -198,14 +166,14 @@ class FileDestination:
         """See `Destination.commit`."""
         self._sync()
         self._record = msgspec.structs.replace(self._record, place=place)
-        _save_record(self._path, self._record)
+        save_record(self._path, self._record)
 
     def finish(self) -> None:
         """Make everything durable and remove `FILE.resume`."""
         self._sync()
         resume_path(self._path).unlink()
         self._finished = True
-        _sync_folder(self._path)
+        sync_folder(self._path)
 
     def close(self) -> None:
         """Give back the file; one into which nothing came is removed, so that the same command can be repeated."""
@@ -241,45 +209,3 @@ def _checked(known: Record | None, asked: Record, path: Path, *, size_bytes: int
     if size_bytes < known.place.size_bytes:
         raise CliError(f"{path} is shorter than {resume_path(path).name} says: remove both and begin again")
     return known
-
-
-def resume_path(path: Path) -> Path:
-    """Return the path of `FILE.resume`."""
-    return path.with_name(f"{path.name}.resume")
-
-
-def _read_record(path: Path) -> Record | None:
-    try:
-        with path.open("rb") as file:
-            record = msgspec.json.decode(file.read(_RECORD_BYTES), type=Record)
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CliError(f"{path}: {error}: remove it and the file beside it, and begin again") from error
-    if record.version != _VERSION:
-        raise CliError(f"{path}: version {record.version} is not known to this command ({_VERSION} is)")
-    return record
-
-
-def _save_record(path: Path, record: Record) -> None:
-    target = resume_path(path)
-    fresh = target.with_name(f"{target.name}.new")
-    with fresh.open("wb") as file:
-        file.write(msgspec.json.encode(record))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(target)
-    _sync_folder(path)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def new_record(*, typed: Mapping[str, str], parameters: Parameters) -> Record:
-    """Make the record of an export that begins."""
-    return Record(version=_VERSION, typed=typed, parameters=parameters)

@@ -11,11 +11,12 @@ from typing import Final, Protocol
 
 from deis_logs.backoff import Backoff
 from deis_logs.client import HISTORY_SILENCE_SECONDS, Client, blocks
-from deis_logs.destination import Destination, Place
+from deis_logs.destination import Destination
 from deis_logs.errors import LostError, ServerError
 from deis_logs.history import PAGE_LINES
 from deis_logs.lines import Line, decode_lines
 from deis_logs.query import Parameters
+from deis_logs.record import Place
 from deis_logs.render import Renderer
 from pipeline.limits import MIB
 

@@ -10,14 +10,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from deis_logs.export import Progress
-
 
 class NoProgress:
     """Says nothing."""
 
     def advance(self, *, lines: int, size_bytes: int, time: str) -> None:
-        """See `deis_logs.export.Progress`."""
+        """Take note of how much has been written in all, and the time of its last line."""
 
 
 class BarProgress:
@@ -28,12 +26,12 @@ class BarProgress:
         self._task = task
 
     def advance(self, *, lines: int, size_bytes: int, time: str) -> None:
-        """See `deis_logs.export.Progress`."""
+        """Take note of how much has been written in all, and the time of its last line."""
         self._bar.update(self._task, completed=size_bytes, lines=f"{lines:,}", time=visible(time[:19]))
 
 
 @contextlib.contextmanager
-def open_progress(*, terminal: bool) -> Iterator["Progress"]:
+def open_progress(*, terminal: bool) -> Iterator[NoProgress | BarProgress]:
     """Show progress inside the block if stderr is a terminal."""
     if not terminal:
         yield NoProgress()

@@ -57,6 +57,7 @@ class FakeLogger:
         later_refusals: Answers given after the first one.
         kill_after: At which request the process in `victims` is killed, counted from 1.
         victims: A process of the test's own.
+        torn_pages: How many more pages end inside a line.
         empty_pages: How many more pages have no line and yet a cursor.
         cut_follows: How many more follows are cut before their first line.
         page_lines: Most lines of one page, whatever `limit` says.
@@ -74,6 +75,7 @@ class FakeLogger:
     later_refusals: list[tuple[int, str]] = field(default_factory=list)
     kill_after: int = 0
     victims: queue.Queue[Any] = field(default_factory=queue.Queue)
+    torn_pages: int = 0
     empty_pages: int = 0
     cut_follows: int = 0
     page_lines: int = 10_000
@@ -147,7 +149,9 @@ class FakeLogger:
             await response.write(body[: len(body) // 2])
             cut(request)
             return response
-        await response.write(body)
+        torn = bool(self.torn_pages) and len(self.requests) > 1  # the first one may fail at once
+        self.torn_pages -= torn
+        await response.write(body[:-5] if torn else body)
         return response
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:

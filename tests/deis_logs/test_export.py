@@ -1,6 +1,7 @@
 """An export is complete or can be resumed: after a lost connection, and after a crash at any step."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from deis_logs import backoff, destination, export
 from deis_logs.export import next_limit
 from deis_logs.history import PAGE_LINES
+from deis_logs.record import resume_path
 
 Run = Callable[..., Any]
 Row = Callable[..., dict[str, Any]]
@@ -119,13 +121,43 @@ def test_an_export_that_crashed_at_any_step_resumes_to_the_same_bytes(
                 crashed = False
             except CrashError:
                 pass
-        if file.exists() and not destination.resume_path(file).exists():
+        if file.exists() and not resume_path(file).exists():
             assert file.read_bytes() == whole  # complete, and nothing to resume
             continue
         assert run("export", "-a", "demo", "-o", output, str(file), "--resume").status == 0
         assert file.read_bytes() == whole
-        assert not destination.resume_path(file).exists()
+        assert not resume_path(file).exists()
     assert crash_at > 20  # it did crash at many steps
+
+
+def test_a_record_never_tells_of_bytes_that_a_power_failure_could_take(
+    run: Run, rows: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "out"
+    durable, told = [0], []
+    real_sync, real_replace = os.fsync, Path.replace
+
+    def sync(fd: int) -> None:
+        real_sync(fd)
+        if Path(f"/proc/self/fd/{fd}").readlink() == file:
+            durable[0] = os.fstat(fd).st_size
+
+    def replace(path: Path, target: Path) -> Path:
+        told.append(json.loads(path.read_bytes())["place"]["size_bytes"])
+        assert told[-1] <= durable[0]
+        return real_replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", sync)
+        patch.setattr(Path, "replace", replace)
+        assert run("export", "-a", "demo", "-o", "raw", str(file)).status == 0
+    assert len(told) > 5
+    assert durable[0] == file.stat().st_size
+
+
+def test_an_answer_that_ends_inside_a_line_is_asked_for_again(server: Any, run: Run, rows: Any, row: Row) -> None:
+    server.torn_pages = 3
+    assert run("export", "-a", "demo", "-o", "raw").out == expected_raw(row)
 
 
 def test_an_export_that_never_began_leaves_nothing_behind(server: Any, run: Run, rows: Any, tmp_path: Path) -> None:
@@ -164,7 +196,7 @@ def test_a_disk_that_is_full_is_one_line_and_the_export_can_be_resumed(
 def test_bytes_after_the_last_complete_page_are_cut_off(run: Run, rows: Any, row: Row, tmp_path: Path) -> None:
     file = interrupted(run, tmp_path)
     with file.open("ab") as more:
-        more.write(b"half a page")
+        more.write(b"half a page" * 1000)
     assert run("export", "-a", "demo", "-o", "raw", str(file), "--resume").status == 0
     assert file.read_bytes() == expected_raw(row)
 
@@ -229,7 +261,7 @@ def test_a_file_shorter_than_its_record_is_told(run: Run, rows: Any, tmp_path: P
 @pytest.mark.parametrize("content", ["", "{}", '{"version":2,"typed":{},"parameters":[]}', "\udcff"])
 def test_a_record_that_is_none_is_told(run: Run, rows: Any, tmp_path: Path, content: str) -> None:
     file = interrupted(run, tmp_path)
-    destination.resume_path(file).write_bytes(content.encode("utf-8", "surrogateescape"))
+    resume_path(file).write_bytes(content.encode("utf-8", "surrogateescape"))
     outcome = run("export", "-a", "demo", "-o", "raw", str(file), "--resume")
     assert outcome.status == 1
     assert "out.resume" in outcome.err
