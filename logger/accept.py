@@ -8,7 +8,7 @@ after a crash repeats it exactly.
 
 from dataclasses import dataclass, field
 from enum import IntFlag
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -36,7 +36,6 @@ _PRUNE_EVERY_NS: Final = _DAY_NS // 24
 _NEWLINE: Final = 10
 _LARGEST: Final = 2**62
 
-_arrival_key = attrgetter("ordinal", "source", "start")
 _key_of = itemgetter(0)
 
 
@@ -53,7 +52,7 @@ class Mark(IntFlag):
     BROKEN = 8
     """Bytes are missing between the run's piece before and this one."""
     LATE = 16
-    """It comes out of order: it fills a hole, or belongs to an earlier file. It stands alone."""
+    """It fills a hole: what comes before and after it is stored already, so it stands alone."""
 
 
 _USUAL: Final = int(Mark.NONE)
@@ -231,12 +230,9 @@ class Progress:
         """Take the next record's new bytes into `out`; `time_ns` is when the queue took the record."""
         out.record_times[queue_offset] = time_ns
         data, out.node, out.queue_offset = body.data, body.node, queue_offset
-        for (_, _, start), position, header in _in_arrival_order(body.headers):
-            tracked = self._sources.get(header.source)
+        for (_, _, start), position, header, tracked in self._in_arrival_order(body):
             origin = body.origins[header.origin]
-            if tracked is None:
-                tracked = self._new_source(header, origin)
-            elif tracked.origin != origin:
+            if tracked.origin != origin:
                 tracked.origin = origin
                 tracked.facts = facts_of(origin, header.source, tracked.state.ordinal)
             state = tracked.state
@@ -246,7 +242,6 @@ class Progress:
                 start == state.next
                 and not header.flags
                 and not header.line_offsets
-                and state.ordinal == tracked.run.ordinal
                 and stop > position
                 and data[stop - 1] == _NEWLINE
             ):
@@ -261,6 +256,23 @@ class Progress:
     def skip(self, queue_offset: int) -> None:
         """Go on after a record that is no pack."""
         self.next_offset = queue_offset + 1
+
+    def _in_arrival_order(self, body: PackBody) -> list[tuple[tuple[int, bytes, int], int, Header, Tracked]]:
+        """Keys, positions in the pack's data, headers and sources of the chunks, by ordinal, source and start.
+
+        An ordinal is what the source's first chunk said, though an agent that lost its state may say another now.
+        """
+        keyed = []
+        position = 0
+        for header in body.headers:
+            source = header.source
+            tracked = self._sources.get(source)
+            if tracked is None:
+                tracked = self._new_source(header, body.origins[header.origin])
+            keyed.append(((tracked.state.ordinal, source, header.start), position, header, tracked))
+            position += header.length
+        keyed.sort(key=_key_of)
+        return keyed
 
     def _new_source(self, header: Header, origin: Origin) -> Tracked:
         key = run_key(origin)
@@ -278,7 +290,6 @@ class Progress:
     def _accept_unusual(self, tracked: Tracked, header: Header, data: bytes, out: Accepted) -> None:
         """Take what is new of a chunk that is not simply the next one."""
         state = tracked.state
-        late = Mark.LATE if state.ordinal < tracked.run.ordinal else Mark.NONE
         fresh = 0
         for start, end in self._fill(state, header):
             out.add_part(tracked, header, data, (start, end), Mark.LATE)
@@ -289,12 +300,12 @@ class Progress:
         if header.end > begin:
             fresh += header.end - begin
             state.next = header.end
-            out.add_part(tracked, header, data, (begin, header.end), late | broken)
+            out.add_part(tracked, header, data, (begin, header.end), broken)
         elif header.flags & Flag.FINAL and header.end == state.next and not state.final:
-            out.add(tracked, header.end, header.end, b"", int(late | broken | Mark.FINAL))
+            out.add(tracked, header.end, header.end, b"", int(broken | Mark.FINAL))
         elif broken:
             state.next = header.start
-            out.add(tracked, header.start, header.start, b"", int(late | broken))
+            out.add(tracked, header.start, header.start, b"", int(broken))
         state.final |= bool(header.flags & Flag.FINAL)
         out.duplicate_bytes += header.end - header.start - fresh
 
@@ -377,17 +388,6 @@ class Progress:
             if not hole.declared:
                 self.nodes[hole.node].gaps -= 1
                 out.given_up_bytes += hole.end - hole.start
-
-
-def _in_arrival_order(headers: list[Header]) -> list[tuple[tuple[int, bytes, int], int, Header]]:
-    """Keys, positions in the pack's data, and headers of the chunks, sorted by ordinal, source and start."""
-    keyed = []
-    position = 0
-    for header in headers:
-        keyed.append((_arrival_key(header), position, header))
-        position += header.length
-    keyed.sort(key=_key_of)
-    return keyed
 
 
 def run_key(origin: Origin) -> RunKey:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ class Run:
     def chunks(self, file: bytes, cuts: Iterable[int], *, ordinal: int = 0) -> list[Chunk]:
         """The whole file, cut at `cuts`."""
         bounds = sorted({0, len(file), *(cut for cut in cuts if cut <= len(file))})
-        return [self.chunk(file, a, b, ordinal=ordinal) for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [self.chunk(file, a, b, ordinal=ordinal) for a, b in pairwise(bounds)]
 
 
 @dataclass

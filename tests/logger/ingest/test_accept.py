@@ -176,7 +176,7 @@ _machine_parts: dict[str, Any] = {}
 
 
 class Delivery(RuleBasedStateMachine):
-    """An agent that sends chunks of a growing run, again, cut otherwise, with holes filled later, and a logger that dies.
+    """An agent that sends chunks again, cut otherwise, leaves some out and sends them later, and a logger that dies.
 
     Whatever the order, once every byte has come the rows are those of the whole files.
     """
@@ -266,3 +266,41 @@ def test_no_byte_is_stored_twice_whatever_comes(make_feed: Any, make_run: Any, s
     assert len(names) == len(set(names))
     total = sum(min(start + length, len(FILE)) - start for start, length in spans if start < len(FILE))
     assert feed.count("logger_duplicate_bytes_total") == total - len(covered)
+
+
+_HEADERS = st.tuples(
+    st.integers(0, 2), st.integers(0, 2), st.integers(0, 120), st.integers(0, 60), st.integers(0, 7), st.booleans()
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(_HEADERS, max_size=4), min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_whatever_a_valid_pack_says_does_no_harm(make_feed: Any, make_run: Any, packs: list[Any], rng: Any) -> None:
+    feed, run = make_feed(), make_run()
+    for headers in packs:
+        chunks = []
+        for ordinal, source, start, length, flags, changed in headers:
+            data = bytes(rng.choice(b"\n\n xP2") for _ in range(length))
+            if rng.random() < 0.5:
+                data = (
+                    format_line(format_time(T0 + length), 0, data.replace(b"\n", b""), partial=rng.random() < 0.5)
+                    + data
+                )
+            lines = data.count(b"\n") + (data[-1:] not in {b"", b"\n"})
+            offsets = b"".join(index.to_bytes(4, "little") for index in range(lines)) if changed else b""
+            end = start + (max(lines, length) if offsets else len(data))
+            chunks.append(
+                Chunk(run.origin(), run.source(source), ordinal, start, end, start // 2, data, Flag(flags), offsets)
+            )
+        feed.send(*chunks, heartbeat_ns=rng.choice([0, T0, T0 + 70 * 10**9, T0 + 3 * DAY]))
+        if rng.random() < 0.3:
+            feed.restart()
+    assert feed.count("logger_bad_records_total", reason="format") == 0
+    names = [
+        (batch.facts[index].source, offset, continuation)
+        for batch in feed.batches
+        for index, offset, continuation in zip(
+            batch.facts_index.tolist(), batch.offset.tolist(), batch.continuation.tolist(), strict=True
+        )
+    ]
+    assert len(names) == len(set(names))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from logger.deadletters import DeadLetters
 from logger.head import Head
 from logger.ingest import Ingest
 from logger.metrics import HeadCollector, IngestMetrics
-from logger.resume import ShardState
+from logger.resume import ShardState, encode_state
 from logger.shard import Shard
 from logger.table import IngestTable, TableReader
 from pipeline.cri import format_line, format_time
-from pipeline.errors import FencedError, FormatError, StoreUnavailableError
+from pipeline.errors import FencedError, FormatError, OffsetOutOfRangeError, StoreUnavailableError
 from pipeline.pack import encode_pack
-from pipeline.queue import Producer, open_consumer, open_producer
+from pipeline.queue import Consumer, Producer, Record, open_consumer, open_producer
 from pipeline.service import Health
 
 T0 = 1_790_000_000_000_000_000
@@ -54,6 +55,7 @@ class Rig:
         flush_seconds: float = 60.0,
         head_bytes: int = 10**8,
         wrap: Callable[[IngestTable], Any] = lambda table: table,
+        wrap_queue: Callable[[Consumer], Any] = lambda consumer: consumer,
     ) -> AsyncIterator["Rig"]:
         """Run a logger inside the block; leaving it is a crash unless `stop` was called."""
         self.registry, self.health, self.stopping = CollectorRegistry(), Health(), asyncio.Event()
@@ -67,7 +69,7 @@ class Rig:
             return Shard(number, state, dead_letters=DeadLetters(self.folder / "dead"), metrics=metrics)
 
         ingest = Ingest(
-            consumer=consumer,
+            consumer=wrap_queue(consumer),
             table=wrap(table),
             head=self.head,
             make_shard=make_shard,
@@ -113,7 +115,7 @@ class Rig:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for `condition`, at most 10 s."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - conditions are metrics, which signal nothing
             await asyncio.sleep(0.005)
 
 
@@ -201,15 +203,70 @@ async def test_a_store_that_fails_pauses_ingest_at_the_budget_and_recovers(rig: 
     assert await rig.stored() == MESSAGES
 
 
+class Trimmed:
+    """A queue that has dropped partition 0's records before `start`: what its retention does beyond its budget."""
+
+    def __init__(self, consumer: Consumer, start: int) -> None:
+        self._consumer = consumer
+        self.start = start
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    async def starts(self) -> dict[int, int]:
+        return {**await self._consumer.starts(), 0: self.start}
+
+    async def fetch(self, positions: Mapping[int, int], *, max_bytes: int, wait_seconds: float) -> list[Record]:
+        if positions[0] < self.start:
+            raise OffsetOutOfRangeError(0, positions[0], self.start, 100)
+        return await self._consumer.fetch(positions, max_bytes=max_bytes, wait_seconds=wait_seconds)
+
+
+async def test_records_dropped_by_the_queue_are_counted_and_ingest_goes_on(rig: Rig, run: Any) -> None:
+    for low, high in pairwise(range(0, 21, 5)):
+        await rig.send([run.chunk(FILE, ENDS[low], ENDS[high])])
+    async with rig.logger(wrap_queue=lambda consumer: Trimmed(consumer, 2)):
+        await until(lambda: rig.in_head() == 10)
+        await rig.stop()
+    assert rig.count("logger_lost_records_total") == 2
+    assert rig.count("logger_gap_bytes_total") == ENDS[10]
+    for _ in range(3):
+        await rig.send([run.chunk(FILE, ENDS[18], len(FILE))])
+    async with rig.logger(wrap_queue=lambda consumer: Trimmed(consumer, 6)):
+        await until(lambda: rig.count("logger_records_total") == 1)
+        await rig.stop()
+    assert rig.count("logger_lost_records_total") == 2
+    assert await rig.stored() == sorted(line.decode() for line in LINES[10:])
+
+
+async def test_a_queue_that_ends_before_the_position_is_not_read(rig: Rig, run: Any) -> None:
+    other = await asyncio.to_thread(IngestTable.open, rig.store_url, queue_id=rig.producer.queue_id)
+    await asyncio.to_thread(other.load_states)
+    await asyncio.to_thread(lambda: other.commit(parts={}, positions={0: 9}, states={0: encode_state(ShardState(9))}))
+    await rig.send([run.chunk(FILE, 0, len(FILE))])
+    with pytest.raises(ExceptionGroup) as caught:
+        await _run_to_its_end(rig)
+    assert caught.value.subgroup(OffsetOutOfRangeError) is not None
+
+
+async def _run_to_its_end(rig: Rig) -> None:
+    async with rig.logger():
+        await asyncio.wait({rig.task}, timeout=10)
+
+
 async def test_a_logger_that_was_taken_over_ends(rig: Rig, run: Any) -> None:
     await rig.send([run.chunk(FILE, 0, ENDS[5])])
     with pytest.raises(ExceptionGroup) as caught:
-        async with rig.logger(flush_seconds=0.05):
-            await until(lambda: rig.count("logger_commits_total") == 1)
-            await asyncio.to_thread(_take_over, rig)
-            await rig.send([run.chunk(FILE, ENDS[5], len(FILE))])
-            await asyncio.wait({rig.task}, timeout=10)
+        await _run_and_be_taken_over(rig, run)
     assert caught.value.subgroup(FencedError) is not None
+
+
+async def _run_and_be_taken_over(rig: Rig, run: Any) -> None:
+    async with rig.logger(flush_seconds=0.05):
+        await until(lambda: rig.count("logger_commits_total") == 1)
+        await asyncio.to_thread(_take_over, rig)
+        await rig.send([run.chunk(FILE, ENDS[5], len(FILE))])
+        await asyncio.wait({rig.task}, timeout=10)
 
 
 def _take_over(rig: Rig) -> None:
@@ -234,8 +291,7 @@ async def test_a_state_that_does_not_belong_to_the_position_is_refused(rig: Rig)
     await asyncio.to_thread(other.load_states)
     await asyncio.to_thread(lambda: other.commit(parts={}, positions={0: 1}, states={0: b"\x09"}))
     with pytest.raises(ExceptionGroup) as caught:
-        async with rig.logger():
-            await asyncio.wait({rig.task}, timeout=10)
+        await _run_to_its_end(rig)
     assert caught.value.subgroup(FormatError) is not None
 
 
@@ -255,7 +311,7 @@ async def test_heartbeats_move_watermarks_over_a_restart(rig: Rig) -> None:
 
 async def test_the_loop_is_never_held_up_while_a_large_flush_runs(rig: Rig, run: Any) -> None:
     file = b"".join(format_line(format_time(T0 + i), 0, b"x" * 100) for i in range(100_000))
-    for chunk in run.chunks(file, [at for at in _line_ends(file, 200_000)]):
+    for chunk in run.chunks(file, _line_ends(file, 200_000)):
         await rig.send([chunk])
     async with rig.logger(flush_seconds=0.1):
         worst = 0.0

@@ -77,7 +77,7 @@ def _facts(batch: Any) -> list[tuple[Any, ...]]:
 
 
 def _records(feed: Any, make_run: Any, rng: random.Random) -> list[Any]:
-    """Records of two runs with everything odd: pieces, open lines, clocks that step back, gaps, repetitions, silence."""
+    """Records of two runs with everything odd: pieces, open lines, clocks that step back, gaps, repetitions."""
     runs = [make_run(uid="a"), make_run(uid="b", app="other")]
     files = [_file(rng), _file(rng)]
     at = [0, 0]
