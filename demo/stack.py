@@ -70,7 +70,8 @@ class Ended:
     Attributes:
         status: Exit status; minus the number of the signal that ended it.
         cpu_seconds: What it and its children used, user and system.
-        peak_rss_bytes: Its largest resident memory.
+        peak_rss_bytes: Its largest resident memory, as last looked at before its end. Not the kernel's `ru_maxrss`,
+            which counts the memory of the process that started it.
     """
 
     status: int
@@ -85,6 +86,7 @@ class ServiceProcess:
         self.name = name
         self.output = output
         self._ended: Ended | None = None
+        self._peak_rss_bytes = 0
         with output.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603 - our own services, by module name
                 [sys.executable, *arguments],
@@ -103,11 +105,12 @@ class ServiceProcess:
     def poll(self) -> Ended | None:
         """How it ended, `None` while it runs."""
         if self._ended is None:
+            self._peak_rss_bytes = max(self._peak_rss_bytes, self._status_bytes("VmHWM"))
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
                 cpu_seconds = usage.ru_utime + usage.ru_stime
-                self._ended = Ended(self._process.returncode, cpu_seconds, usage.ru_maxrss * 1024)
+                self._ended = Ended(self._process.returncode, cpu_seconds, self._peak_rss_bytes)
         return self._ended
 
     def wait(self, seconds: float = STOP_SECONDS) -> Ended:
@@ -143,7 +146,12 @@ class ServiceProcess:
 
     def rss_bytes(self) -> int:
         """Its resident memory now."""
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return self._status_bytes("VmRSS")
+
+    def _status_bytes(self, name: str) -> int:
+        """A size from the kernel's account of the process; 0 when it is a zombie."""
+        match = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
+        return int(match[1]) * 1024 if match else 0
 
     def last_words(self) -> str:
         """The end of what it has printed."""
