@@ -103,8 +103,9 @@ class Follower:
         cursor = request.cursor
         # From here on the start is fixed: these positions part the backlog from what comes live.
         self._positions: dict[int, int] = dict(reader.head.ends() if cursor is None else cursor.positions)
-        if isinstance(cursor, LiveCursor):
-            self._after, self._after_shard = cursor.key, cursor.shard
+        if isinstance(cursor, LiveCursor) and cursor.key is not None:
+            if cursor.key.queue_offset >= self._positions.get(cursor.shard, 0):
+                self._after, self._after_shard = cursor.key, cursor.shard
         self._token = encode_cursor(LiveCursor(self._positions, max(self._after_shard, 0), self._after))
 
     @property
@@ -207,10 +208,12 @@ class Follower:
             changes = self._reader.head.changes
             shard = self._shard_behind()
             if shard is None:
-                self._subscription = self._hub.subscribe(self._request.app, self._positions)
+                if self._after is None:
+                    self._subscription = self._hub.subscribe(self._request.app, self._positions)
                 if self._subscription is not None:
                     return
-                # A restarted logger is still behind what the client had seen from the one before.
+                # A restarted logger is still behind what the client had seen from the one before, at times in the
+                # middle of a record.
                 await self._wait_for_more(changes)
             else:
                 async for lines in self._step(shard):

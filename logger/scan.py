@@ -92,15 +92,18 @@ class PieceScan:
         Raises:
             AbandonedError: `gone` said so.
         """
-        if self._gone():
-            raise AbandonedError
         low, high = self._left if self._left is not None else self._range()
-        if low >= high:
-            return None
-        start, stop = self._next(low, high)
-        self._left = (low, start) if self._wanted.descending else (stop, high)
-        self._rows = 0
-        return self._block(start, stop - start)
+        while low < high:
+            if self._gone():
+                raise AbandonedError
+            start, stop = self._next(low, high)
+            low, high = self._left = (low, start) if self._wanted.descending else (stop, high)
+            self._rows = 0
+            block = self._block(start, stop - start)
+            # Rows of the same `order_ns` as `beyond` are read again; a block of nothing else would be no progress.
+            if self._wanted.beyond is None or block.last > self._wanted.beyond:
+                return block
+        return None
 
     def _next(self, low: int, high: int) -> tuple[int, int]:
         """Rows of the next block, out of those left: the few that will do, or up to a row group's end."""

@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from logger.follow import End, Event, Watermark
 from logger.hub import Lines
-from logger.lines import format_times, integers, lines_of_table, taken, texts
+from logger.lines import Line, format_times, integers, lines_of_table, taken, texts
 from logger.page import Page
 
 NDJSON: Final = "application/x-ndjson"
@@ -51,8 +51,8 @@ def ndjson(page: Page) -> bytes:
 
 def arrow(page: Page) -> bytes:
     """An Arrow IPC stream of rows in `logger.rows.SCHEMA`, with a column `context` if context was asked for."""
-    # A file's metadata has the names of all apps in it: they are none of this reader's business.
-    table = page.table.replace_schema_metadata(None).unify_dictionaries().combine_chunks()
+    # A file's metadata and dictionaries have the names of all apps in it: they are none of this reader's business.
+    table = pa.table([_own_values(column) for column in page.table.columns], names=page.table.column_names)
     if page.context is not None:
         table = table.append_column("context", pa.array(page.context))
     sink = io.BytesIO()
@@ -61,13 +61,17 @@ def arrow(page: Page) -> bytes:
     return sink.getvalue()
 
 
+def _own_values(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
+    """The column in one piece, with a dictionary of just the values that it has."""
+    whole: Any = pa.concat_arrays(column.unify_dictionaries().chunks) if column.num_chunks else pa.array([], column.type)
+    return whole.dictionary_decode().dictionary_encode() if isinstance(whole, pa.DictionaryArray) else whole
+
+
 def csv(page: Page) -> bytes:
     """A header, then one record a row: the fields of ndjson, `raw` and `context` always."""
     lines = lines_of_table(page.table, [False] * page.table.num_rows if page.context is None else page.context.tolist())
-    names = ("app", "time", "process", "release", "pod", "container", "node", "stream", "message", "source",
-             "ordinal", "offset", "continuation", "raw", "context")  # fmt: skip
-    columns = {name: [getattr(line, name) for line in lines] for name in names}
-    schema = pa.schema([pa.field(name, _CSV_TYPES.get(name, pa.string())) for name in names])
+    columns = {name: [getattr(line, name) for line in lines] for name in Line.__struct_fields__}
+    schema = pa.schema([pa.field(name, _CSV_TYPES.get(name, pa.string())) for name in Line.__struct_fields__])
     sink = io.BytesIO()
     pyarrow.csv.write_csv(pa.table(columns, schema=schema), sink)
     return sink.getvalue()

@@ -40,7 +40,7 @@ def v1_routes(reader: LogReader, *, access: Access, streams: Streams) -> list[we
                 "first_time": format_time(app.first_ns),
                 "last_time": format_time(app.last_ns),
                 "lines": app.lines,
-            }  # fmt: skip
+            }
             for app in found
         ]
         return web.json_response({"apps": body})

@@ -1,19 +1,26 @@
 """Rows made up for reading tests, in a real head and a real table."""
 
+import contextlib
+import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
+from logger.api import build_api
 from logger.columns import flush_parts
 from logger.head import Head
 from logger.query import LogReader
 from logger.rows import Batch, ChunkFacts
 from logger.table import IngestTable, TableReader
+from logger.settings import LoggerSettings
 from logger.tombstones import Tombstones
+from pipeline.service import Health, listening
 
 DAY_NS = 1_795_478_400_000_000_000  # 2026-11-24T00:00:00Z
 
@@ -37,6 +44,7 @@ class Row:
     time_ns: int | None = None
 
     def text(self) -> str:
+        """The message as `message` has it."""
         return self.message.decode(errors="replace")
 
 
@@ -80,19 +88,21 @@ class Pipeline:
 
     store: Path
     shards: int = 2
+    queue_id: str = "q"
 
     def __post_init__(self) -> None:
         self.seconds = 0.0
         self.head = Head(limit_bytes=1 << 30, keep_seconds=60.0, shards=range(self.shards), clock=lambda: self.seconds)
         for shard in range(self.shards):
             self.head.resume(shard, 0, {})
-        self.ingest = IngestTable.open(str(self.store), queue_id="q")
+        self.ingest = IngestTable.open(str(self.store), queue_id=self.queue_id)
         self.ingest.load_states()
-        self.reader_table = TableReader.open(str(self.store), queue_id="q")
-        self.tombstones = Tombstones.open(str(self.store), queue_id="q")
+        self.reader_table = TableReader.open(str(self.store), queue_id=self.queue_id)
+        self.tombstones = Tombstones.open(str(self.store), queue_id=self.queue_id)
         self.reader = LogReader(head=self.head, table=self.reader_table, tombstones=self.tombstones, ends=self.ends)
 
     async def ends(self) -> Mapping[int, int]:
+        """Ends of the queue: everything in it has been fetched."""
         return self.head.ends()
 
     def append(self, *records: Sequence[Row], shard: int = 0) -> Batch:
@@ -138,16 +148,6 @@ def reading_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row.order_ns, row.ordinal, row.source, row.offset, row.continuation))
 
 
-@pytest.fixture
-def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
-    yield Pipeline(tmp_path / "store")
-
-
-@pytest.fixture
-def make() -> "Makers":
-    return Makers()
-
-
 class Makers:
     """Helpers that tests cannot import, since test folders are no packages."""
 
@@ -156,3 +156,62 @@ class Makers:
     reading_order = staticmethod(reading_order)
     batch = staticmethod(make_batch)
     pipeline = staticmethod(Pipeline)
+
+
+@pytest.fixture(scope="session")
+def make() -> Makers:
+    """Makers of rows, batches and pipelines."""
+    return Makers()
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    """An empty head and an empty table."""
+    return Pipeline(tmp_path / "store")
+
+
+class Served:
+    """The API of one pipeline over a real socket.
+
+    Args:
+        port: Where it listens.
+        client: A client of it.
+        registry: Its metrics.
+    """
+
+    def __init__(self, port: int, client: aiohttp.ClientSession, registry: CollectorRegistry) -> None:
+        self.port = port
+        self.client = client
+        self.registry = registry
+
+    async def get(self, path: str, **options: object) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of one GET."""
+        async with self.client.get(path, **options) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+    async def error(self, path: str, **options: object) -> tuple[int, str]:
+        """Status and error message of one GET that is refused."""
+        status, _, body = await self.get(path, **options)
+        return status, json.loads(body)["error"]
+
+    async def lines(self, path: str, **options: object) -> list[dict[str, object]]:
+        """The objects of an ndjson answer."""
+        status, _, body = await self.get(path, **options)
+        assert status == 200, body
+        return [json.loads(line) for line in body.splitlines()]
+
+
+@contextlib.asynccontextmanager
+async def serving(pipeline: Pipeline, **settings: object) -> AsyncIterator[Served]:
+    """Serve the API of a pipeline."""
+    registry = CollectorRegistry()
+    chosen = LoggerSettings(**settings)
+    app = build_api(reader=pipeline.reader, settings=chosen, health=Health(), registry=registry)
+    async with listening(app, "127.0.0.1:0") as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+        yield Served(port, client, registry)
+
+
+@pytest.fixture
+def serve() -> Callable[..., contextlib.AbstractAsyncContextManager[Served]]:
+    """`async with serve(pipeline, **settings) as served`."""
+    return serving
