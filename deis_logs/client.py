@@ -103,6 +103,8 @@ class Client:
         if isinstance(error, aiohttp.ClientConnectorError):
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
             return LostError(f"cannot connect to {url} ({reason}): is the logger running, is --url right?")
+        if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
+            return LostError(f"the connection to {url} broke off")  # what aiohttp adds is about chunks
         return LostError(f"the connection to {url} broke off ({error or type(error).__name__})")
 
 

@@ -44,8 +44,18 @@ def test_a_lost_connection_is_told_once(server: Any, run: Run, row: Row) -> None
     server.complete_up_to = FAR
     server.drop_follow_after = 2
     outcome = run("tail", "-a", "demo", *ALL)
+    assert outcome.err == (
+        f"deis-logs: the connection to {server.url} broke off; going on from the last line when it answers again\n"
+    )
+
+
+def test_a_stream_that_the_logger_ends_is_told_with_its_reason(server: Any, run: Run, row: Row) -> None:
+    server.rows = [row(number) for number in range(4)]
+    server.complete_up_to = FAR
+    server.drop_follow_after, server.end_follow = 2, True
+    outcome = run("tail", "-a", "demo", *ALL)
     assert outcome.err.count("\n") == 1
-    assert "going on from the last line" in outcome.err
+    assert "ended the stream: slow client; going on from the last line" in outcome.err
 
 
 def test_refusals_while_the_logger_restarts_are_waited_out(server: Any, run: Run, row: Row) -> None:

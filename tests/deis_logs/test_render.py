@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deis_logs.lines import Line
@@ -46,6 +46,7 @@ def rows_of(contents: Sequence[bytes], *, row_bytes: int) -> list[Line]:
     return rows
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     contents=st.lists(st.binary(max_size=20).map(lambda content: content.replace(b"\n", b"")), max_size=6),
     row_bytes=st.integers(1, 7),
@@ -61,6 +62,7 @@ def test_raw_is_byte_for_byte_what_was_written_however_rows_and_pages_are_cut(
     assert printed + renderer.close() == b"".join(content + b"\n" for content in contents)
 
 
+@settings(max_examples=60, deadline=None)
 @given(lengths=st.lists(st.integers(1, 4), max_size=5), cut=st.integers(0, 20))
 def test_text_joins_the_rows_of_a_line_across_pages(lengths: list[int], cut: int) -> None:
     rows = rows_of([b"x" * length for length in lengths], row_bytes=1)

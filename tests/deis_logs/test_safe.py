@@ -4,7 +4,7 @@ import json
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deis_logs.highlight import highlighter
@@ -40,11 +40,13 @@ def line_of(message: str, **changes: str) -> Line:
     return Line(app="demo", message=message, ordinal=0, offset=0, continuation=0, **texts)
 
 
+@settings(max_examples=60, deadline=None)
 @given(TEXTS)
 def test_visible_text_never_acts(text: str) -> None:
     assert not acts(visible(text))
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["C", "Zl", "Zp"], include_characters="\t")))
 def test_printable_text_of_any_script_stays_as_it_is(text: str) -> None:
     assert visible(text) == text
@@ -66,6 +68,7 @@ def test_control_characters_are_shown_as_escapes(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(TEXTS, TEXTS, max_size=3))
 def test_visible_json_never_acts_and_is_the_same_value(value: dict[str, str]) -> None:
     if "\ud800" in "".join([*value, *value.values()]):
@@ -76,6 +79,7 @@ def test_visible_json_never_acts_and_is_the_same_value(value: dict[str, str]) ->
     assert not acts(shown.decode().replace("\n", ""))
 
 
+@settings(max_examples=60, deadline=None)
 @given(message=TEXTS, pod=TEXTS, time=TEXTS, process=TEXTS)
 @pytest.mark.parametrize("output", ["text", "csv"])
 def test_no_field_of_a_line_acts_in_what_is_printed(
@@ -88,6 +92,7 @@ def test_no_field_of_a_line_acts_in_what_is_printed(
     assert not acts(printed.decode().removesuffix(ending))
 
 
+@settings(max_examples=60, deadline=None)
 @given(message=TEXTS, needle=st.text(min_size=1, max_size=3))
 def test_highlighting_adds_only_its_own_colours(message: str, needle: str) -> None:
     for show in (highlighter(text=needle, regex=""), highlighter(text="", regex="[a-z]+|.")):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deis_logs.times import format_time, parse_moment, parse_time
@@ -76,12 +76,14 @@ def test_what_is_no_moment_is_refused(text: str) -> None:
         parse_moment(text, now_ns=NOW_NS)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.text())
 def test_any_text_is_a_moment_or_refused(text: str) -> None:
     with contextlib.suppress(ValueError):
         assert 0 <= parse_moment(text, now_ns=NOW_NS) < 2**63
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**63 - 1))
 def test_what_is_formatted_reads_back(time_ns: int) -> None:
     text = format_time(time_ns)
