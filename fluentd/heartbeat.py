@@ -6,6 +6,8 @@ from collections.abc import Callable
 SLACK_NS = 1_000_000_000
 """A runtime stamps a line before it writes it: a line with a time before T may be written this long after T."""
 
+_LOOK_SECONDS = 0.1
+
 
 class Heartbeat:
     """See the module. Absence of a heartbeat says nothing; one that was sent is never taken back.
@@ -13,7 +15,7 @@ class Heartbeat:
     Args:
         complete_ns: Wall time before which everything written was read and handed to the lanes; 0 while unknown.
         send: Puts a time into every lane, behind what was handed to them.
-        interval_seconds: Between two heartbeats.
+        interval_seconds: Least time between two heartbeats.
     """
 
     def __init__(self, *, complete_ns: Callable[[], int], send: Callable[[int], None], interval_seconds: float) -> None:
@@ -30,5 +32,8 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
-            await asyncio.sleep(self._interval_seconds)
-            self.beat()
+            last_ns = self.last_ns
+            while self.last_ns == last_ns:  # at once when a scan has ended, not up to one interval later
+                await asyncio.sleep(min(_LOOK_SECONDS, self._interval_seconds))
+                self.beat()
+            await asyncio.sleep(max(0.0, self._interval_seconds - _LOOK_SECONDS))

@@ -250,6 +250,7 @@ class FakeQueue:
     def __init__(self, partitions: int = 2) -> None:
         self.partitions = partitions
         self.records: list[list[bytes]] = [[] for _ in range(partitions)]
+        self.arrived: list[bytes] = []
         self.away = False
         self.answers_to_lose = 0
         self.sends = 0
@@ -261,6 +262,7 @@ class FakeQueue:
         if self.away:
             raise QueueUnavailableError("away")
         self.records[partition] += values
+        self.arrived += values
         if self.answers_to_lose:
             self.answers_to_lose -= 1
             raise QueueUnavailableError("no answer")

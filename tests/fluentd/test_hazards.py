@@ -347,3 +347,47 @@ def test_a_file_renamed_between_listing_and_opening_holds_completeness_back(step
     assert steps.tree.complete_ns == 0
     steps.round()
     assert steps.tree.complete_ns == int(steps.now * 1e9)
+
+
+def test_known_bytes_of_a_file_that_is_gone_after_a_restart_are_counted(steps: Any, container: Any) -> None:
+    container.append(container.line("x" * CHUNK_BYTES), container.line("y" * CHUNK_BYTES))
+    size = container.live.stat().st_size
+    steps.scan()
+    steps.read(1)
+    steps.acknowledge()
+    steps.save()
+    container.live.unlink()
+    steps.crash()
+    steps.round()
+    assert steps.tally.lost_bytes == {}, "a folder may be away for a moment"
+    steps.now += 100
+    steps.round()
+    assert steps.tally.lost_bytes == {"deleted": size - CHUNK_BYTES}
+    assert list(steps.tree) == []
+
+
+def test_a_file_is_not_final_while_nothing_is_written_to_the_next(steps: Any, container: Any) -> None:
+    whole = container.line("a")
+    container.append(whole[:-5])
+    steps.round()
+    rotated = container.rotate()
+    steps.now += CLOSE
+    steps.round()
+    container.append(whole[-5:], path=rotated)
+    steps.round()
+    assert [(chunk.data, chunk.flags) for chunk in steps.logger.chunks] == [(whole, Flag.NONE)]
+
+
+def test_copies_of_two_truncations_and_a_rotation_between_looks_come_in_order(steps: Any, container: Any) -> None:
+    lines = [container.line(str(number)) for number in range(4)]
+    torn = container.line("torn")[:-1]
+    container.append(lines[0])
+    steps.round()
+    container.copytruncate()
+    container.append(torn)
+    container.copytruncate()
+    container.append(lines[1])
+    container.rotate()
+    container.append(lines[2])
+    steps.settle()
+    assert b"".join(steps.logger.sources()) == lines[0] + torn + lines[1] + lines[2]
