@@ -251,14 +251,16 @@ def _continued(opened: OpenLine, raw: bytes) -> Fragment:
 
 
 def _parsed(part: Fragment) -> Fragment:
-    """The same with its header read, if it has one, now that there are enough bytes."""
+    """The same with its header read, if it has one, now that there are enough bytes.
+
+    Its place in reading order stays that of the line before: lines after it may have theirs already.
+    """
     header = parse_header(part.raw)
     if header is None:
         return msgspec.structs.replace(part, stream=UNPARSED, partial=False, content=part.raw)
     return msgspec.structs.replace(
         part,
         time_ns=header.time_ns,
-        order_ns=max(part.order_ns, header.time_ns),
         stream=header.stream,
         partial=header.partial,
         content=part.raw[header.content_start :],

@@ -130,6 +130,21 @@ class Feed:
         """All rows, by place in their run."""
         return sorted(rows_of(self.batches))
 
+    def orders(self) -> list[int]:
+        """`order_ns` of all rows, by place in their run."""
+        places = [
+            (batch.facts[index].ordinal, offset, continuation, order_ns)
+            for batch in self.batches
+            for index, offset, continuation, order_ns in zip(
+                batch.facts_index.tolist(),
+                batch.offset.tolist(),
+                batch.continuation.tolist(),
+                batch.order_ns.tolist(),
+                strict=True,
+            )
+        ]
+        return [order_ns for *_, order_ns in sorted(places)]
+
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
 

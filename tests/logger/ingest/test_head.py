@@ -1,7 +1,6 @@
 """The head: what is in memory, for how long, and how far it is complete."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -113,6 +112,3 @@ def test_heartbeats_move_the_watermark(batches: list[Any]) -> None:
         head.append(batch)
         marks.append(head.watermark())
     assert marks == [T0, T0 + 1, T0 + 2, T0 + 3]
-
-
-Check = Callable[[], bool]

@@ -285,11 +285,12 @@ async def test_a_record_that_is_no_pack_is_kept_aside_and_the_rest_goes_on(rig: 
     assert (rig.folder / "dead" / "0-0.record").read_bytes() == b"rubbish"
 
 
-async def test_a_state_that_does_not_belong_to_the_position_is_refused(rig: Rig) -> None:
+@pytest.mark.parametrize("state", [b"\x09", encode_state(ShardState(7))], ids=["version", "position"])
+async def test_a_state_that_does_not_belong_to_the_position_is_refused(rig: Rig, state: bytes) -> None:
     await rig.send([], heartbeat_ns=T0)
     other = await asyncio.to_thread(IngestTable.open, rig.store_url, queue_id=rig.producer.queue_id)
     await asyncio.to_thread(other.load_states)
-    await asyncio.to_thread(lambda: other.commit(parts={}, positions={0: 1}, states={0: b"\x09"}))
+    await asyncio.to_thread(lambda: other.commit(parts={}, positions={0: 1}, states={0: state}))
     with pytest.raises(ExceptionGroup) as caught:
         await _run_to_its_end(rig)
     assert caught.value.subgroup(FormatError) is not None

@@ -1,7 +1,7 @@
 """Lines that go on: pieces by the runtime, chunks cut anywhere, rotation, lines over the limit."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -90,7 +90,9 @@ def test_pieces_join_across_a_rotation_and_a_restart(feed: Any, run: Any) -> Non
 
 _ANY_LINE = st.builds(
     lambda content, at, stream, partial: _line(content, at=at, stream=stream, partial=partial),
-    st.binary(max_size=30).map(lambda content: content.replace(b"\n", b"\r")),
+    st.tuples(st.binary(max_size=30), st.sampled_from([b"", b"y" * 200])).map(
+        lambda parts: b"".join(parts).replace(b"\n", b"\r")
+    ),
     st.integers(0, 5),
     st.integers(0, 1),
     st.booleans(),
@@ -114,6 +116,7 @@ def test_files_cut_anywhere_give_the_rows_of_the_whole(make_feed: Any, make_run:
                 feed.restart()
     got = [row._replace(time_ns=0) for row in feed.rows()]
     assert got == [row._replace(time_ns=0) for row in model(files)]
+    assert feed.orders() == sorted(feed.orders())
 
 
 @settings(max_examples=60, deadline=None)
@@ -129,6 +132,7 @@ def test_chunks_cut_at_line_ends_give_the_times_of_the_whole(
         for chunk in run.chunks(file, data.draw(st.lists(st.sampled_from(ends), max_size=3)), ordinal=ordinal):
             feed.send(chunk)
     assert feed.rows() == model(files)
+    assert feed.orders() == sorted(feed.orders())
 
 
 def test_a_line_over_the_limit_goes_on_in_continuation_rows(feed: Any, run: Any) -> None:
@@ -223,6 +227,3 @@ def test_lines_without_a_header_have_the_time_of_the_line_before(feed: Any, run:
     assert feed.count("logger_unparsed_lines_total") == 3
     stray = b"another\n"
     assert _times(feed.send(run.chunk(file + stray, len(file), len(file) + len(stray)))) == [7]
-
-
-Check = Callable[[Any, Any], None]
