@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -10,13 +11,21 @@ from deltalake import DeltaTable
 
 from bench.agent import start_cpu_seconds
 from bench.figures import Figure
-from bench.material import LONG_SECONDS, LOOK_SECONDS, MB, FilledQueue, Material
+from bench.material import LONG_SECONDS, LOOK_SECONDS, MB, MIB, FilledQueue, Material
 from demo.stack import Ended, Stack, StackError, wait_until
 from pipeline.names import TABLE_DIRECTORY
 
 NO_UPKEEP: Final = {"LOGGER_UPKEEP_SECONDS": "86400"}
-MUCH_UPKEEP: Final = {"LOGGER_FLUSH_BYTES": str(16 * 1024 * 1024), "LOGGER_UPKEEP_SECONDS": "1"}
-"""Flushes of an eighth of the default, so that every row is merged at least once while rows arrive."""
+MUCH_UPKEEP: Final = {
+    "LOGGER_FLUSH_BYTES": str(4 * MIB),
+    "LOGGER_HEAD_BYTES": str(8 * MIB),
+    "LOGGER_UPKEEP_SECONDS": "1",
+}
+"""Files so small that upkeep merges every row at least once; with the defaults a logger at full load writes files that
+are never merged. The head is small so that rows cannot pile up for a larger file while one is being written."""
+
+QUIET_SECONDS: Final = 4.0
+"""Upkeep is done when the table has had the same files this long, which is some passes."""
 
 
 def indexed_lines(stack: Stack) -> int:
@@ -25,8 +34,8 @@ def indexed_lines(stack: Stack) -> int:
     return sum(app["lines"] for app in json.loads(answer.body)["apps"]) if answer.status == 200 else 0
 
 
-def ingest(stack: Stack, queue: FilledQueue) -> Ended:
-    """Run a logger until it has the whole queue, then stop it, which commits the rest."""
+def ingest(stack: Stack, queue: FilledQueue, *, and_then: Callable[[], object] = lambda: None) -> Ended:
+    """Run a logger until it has the whole queue, do something more, then stop it, which commits the rest."""
     process = stack.start("logger")
     wait_until(
         lambda: process.poll() is not None or indexed_lines(stack) >= queue.lines,
@@ -34,11 +43,25 @@ def ingest(stack: Stack, queue: FilledQueue) -> Ended:
         what=f"logger has {queue.lines} lines",
         every_seconds=LOOK_SECONDS,
     )
+    and_then()
     ended = process.stop(seconds=LONG_SECONDS)
     committed = table_rows(stack.store)
     if ended.status or committed != queue.lines:
         raise StackError(f"status {ended.status}, {committed} rows of {queue.lines}\n{stack.last_words()}")
     return ended
+
+
+def wait_for_upkeep(stack: Stack) -> None:
+    """Wait until upkeep finds nothing to do for some passes."""
+    seen: list[tuple[float, float]] = []
+    passes = int(QUIET_SECONDS / LOOK_SECONDS)
+
+    def quiet() -> bool:
+        merged = stack.metric("logger", "logger_upkeep_rewritten_bytes_total")
+        seen.append((merged, stack.metric("logger", "logger_table_version")))
+        return len(seen) > passes and len(set(seen[-passes:])) == 1
+
+    wait_until(quiet, seconds=LONG_SECONDS, what="upkeep is done", every_seconds=LOOK_SECONDS)
 
 
 def table_rows(store: Path) -> int:
@@ -65,10 +88,17 @@ def logger_mb_per_cpu_s(material: Material) -> list[Figure]:
 
 
 def logger_with_upkeep_mb_per_cpu_s(material: Material) -> list[Figure]:
-    """Queue to table with small flushes, all of which upkeep merges at the same time."""
+    """Queue to table with small flushes, until upkeep has merged all that it merges."""
+    upkeep: dict[str, float] = {}
+
+    def finish(stack: Stack) -> None:
+        wait_for_upkeep(stack)
+        upkeep["upkeep_commits"] = stack.metric("logger", "logger_upkeep_commits_total")
+        upkeep["rewritten_table_mb"] = stack.metric("logger", "logger_upkeep_rewritten_bytes_total") / MB
+
     with material.copy_of(material.queue, "upkeep", **MUCH_UPKEEP) as stack:
-        ended = ingest(stack, material.queue)
-        return [_rate("logger_with_upkeep_mb_per_cpu_s", material, material.queue, ended, stack)]
+        ended = ingest(stack, material.queue, and_then=lambda: finish(stack))
+        return [_rate("logger_with_upkeep_mb_per_cpu_s", material, material.queue, ended, stack, more=upkeep)]
 
 
 def logger_small_chunks_mb_per_cpu_s(material: Material) -> list[Figure]:
@@ -79,7 +109,15 @@ def logger_small_chunks_mb_per_cpu_s(material: Material) -> list[Figure]:
         return [_rate("logger_small_chunks_mb_per_cpu_s", material, queue, ended, stack)]
 
 
-def _rate(name: str, material: Material, queue: FilledQueue, ended: Ended, stack: Stack) -> Figure:
+def _rate(
+    name: str,
+    material: Material,
+    queue: FilledQueue,
+    ended: Ended,
+    stack: Stack,
+    *,
+    more: Mapping[str, float] | None = None,
+) -> Figure:
     start = start_cpu_seconds(material, "logger")
     files = table_files(stack.store)
     details = {
@@ -92,5 +130,6 @@ def _rate(name: str, material: Material, queue: FilledQueue, ended: Ended, stack
         "table_version": DeltaTable(str(stack.store / TABLE_DIRECTORY)).version(),
         "files": len(files),
         "disk_ratio": queue.size / sum(path.stat().st_size for path in files),
+        **(more or {}),
     }
     return Figure(name, queue.size / MB / (ended.cpu_seconds - start), "MB/CPU-s", details)

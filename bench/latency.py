@@ -43,6 +43,8 @@ def follow_latency_ms(material: Material) -> list[Figure]:
                 pause(1 / LINES_PER_SECOND)
             log.close()
             wait_until(lambda: len(took) >= LINES, seconds=60, what=f"{LINES} lines, {len(took)} came")
+        commits = stack.metric("logger", "logger_table_version")
+        merges = stack.metric("logger", "logger_upkeep_commits_total")
         ended = stack.processes["all"].stop()
     if len(took) != LINES:
         raise StackError(f"{len(took)} lines of {LINES}")
@@ -54,6 +56,8 @@ def follow_latency_ms(material: Material) -> list[Figure]:
         "lines": LINES,
         "load_mb_per_s": LOAD_BYTES_PER_SECOND / MB,
         "cpu_s": ended.cpu_seconds,
+        "commits": commits,
+        "upkeep_commits": merges,
     }
     return [Figure("follow_latency_ms", details["p99"], "ms", details)]
 
