@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from pipeline.limits import NAME_BYTES
 
-_POD = re.compile(r"([a-z0-9.\-]+)_([a-z0-9.\-]+)_([A-Za-z0-9.\-]+)")
-_LOG = re.compile(r"(0|[1-9]\d{0,8})\.log(?:[.\-](\d{8}(?:-\d{6})?)|\.(\d{1,6}))?(\.gz)?")
+_POD = re.compile(r"([^_]+)_([^_]+)_([^_]+)")  # strange names go on, in a safe form (see `fluentd.pods`)
+_LOG = re.compile(r"(0|[1-9]\d{0,8})\.log(?:[.\-](\d{8}(?:-\d{6})?)|\.(\d{1,6}))?(\.gz)?", re.ASCII)
 _SETTLED_NS = (
     1_000_000_000  # a directory's time moves in steps of milliseconds: one younger than this may change unseen
 )
@@ -75,7 +75,7 @@ class Listing:
         places: Every container directory there is.
         changed: Files of the directories that changed since the scan before, oldest first.
         problems: What could not be looked at, with the reason; such a scan proves nothing about completeness.
-        ignored: Names of links that lead out of the allowed folders.
+        ignored: Links that lead out of the allowed folders, and folders that are named like no pod's or container's.
         unsteady: Whether a directory changed each time it was listed: files of it may be missing.
     """
 
@@ -90,10 +90,15 @@ class Listing:
 def parse_pod(name: str) -> tuple[str, str, str] | None:
     """Namespace, pod and uid in the name of a pod's directory; `None` when it is none."""
     match = _POD.fullmatch(name)
-    if match is None or any(len(part) > NAME_BYTES for part in match.groups()):
+    if match is None or not all(map(_is_name, match.groups())):
         return None
     namespace, pod, uid = match.groups()
     return namespace, pod, uid
+
+
+def _is_name(text: str) -> bool:
+    """Whether a name can be told to others: short, and without control characters or bytes that are not UTF-8."""
+    return len(os.fsencode(text)) <= NAME_BYTES and text.isprintable()
 
 
 def parse_log(name: str) -> tuple[int, tuple[int, str, int, bool], bool, bool] | None:
@@ -162,10 +167,13 @@ class Discovery:
         for pod in self._directories(self.root, listing, required=True):
             names = parse_pod(pod)
             if names is None:
+                listing.ignored.append(f"{self.root}/{pod}")
                 continue
             for container in self._directories(f"{self.root}/{pod}", listing):
-                if len(os.fsencode(container)) <= NAME_BYTES and container.isprintable():
+                if _is_name(container):
                     yield Place(f"{self.root}/{pod}/{container}", *names, container)
+                else:
+                    listing.ignored.append(f"{self.root}/{pod}/{container}")
 
     def _directories(self, path: str, listing: Listing, *, required: bool = False) -> list[str]:
         """Names of real directories. A link to one is not followed, since it may lead anywhere, or in a circle."""

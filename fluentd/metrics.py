@@ -41,8 +41,8 @@ class AgentMetrics:
             "Lines in files of docker's format that are not; kept as they are.",
             registry=registry,
         )
-        self.ignored_links = Gauge(
-            "fluentd_ignored_links", "Links found that lead out of the allowed folders.", registry=registry
+        self.ignored_paths = Gauge(
+            "fluentd_ignored_paths", "Links that lead out, and folders named like no pod's.", registry=registry
         )
         self.overflows = Counter("fluentd_watch_overflows", "Times that file events were lost.", registry=registry)
 

@@ -119,7 +119,7 @@ class Reader:
         return any(news)
 
     def _report(self, listing: Listing) -> None:
-        self._metrics.ignored_links.set(len(listing.ignored))
+        self._metrics.ignored_paths.set(len(listing.ignored))
         problems = listing.problems + self._tree.problems()
         if problems:
             self._thorough_at = 0.0  # what could not be opened is tried again, whatever its folder's time says

@@ -22,6 +22,8 @@ from fluentd.discovery import Discovery, parse_log, parse_pod
         ("a_b_", None),
         ("..", None),
         ("a_b_c\n", None),
+        ("a_b_\udcff", None),
+        ("Strange_näme_1", ("Strange", "näme", "1")),
         (f"a_{'b' * 254}_c", None),
     ],
 )
@@ -45,6 +47,7 @@ def test_pod_folders_are_told_by_their_names(name: str, expected: tuple[str, str
         ("0.log.20261124-120000.gz.tmp", False),
         ("x.log", False),
         ("00.log", False),
+        ("٣.log", False),
         ("9999999999.log", False),
         ("0.log\n", False),
         (".0.log", False),
