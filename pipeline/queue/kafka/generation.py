@@ -82,11 +82,12 @@ class Generation:
         return read_topic(self._options, response)
 
     def kill(self) -> None:
-        """Send nothing more, at once. What is on its way to a broker may still be appended."""
+        """Send nothing more, at once. What the system has taken may still reach a broker and be appended."""
         self._producer._closed = True  # noqa: SLF001 - for the library's own check that nothing is left open
         task = self._sender_task()
         if task is not None:
             task.cancel()
+        self._cut()
         if not self._killed.done():
             self._killed.set_result(None)
 
@@ -100,6 +101,7 @@ class Generation:
             await asyncio.wait({task})
             if not task.cancelled():
                 task.exception()  # seen: it was killed
+        self._cut()
         await self._producer.client.close()  # what a task opened since
 
     def _batches(self, values: Sequence[bytes]) -> Iterator[BatchBuilder]:
@@ -129,6 +131,13 @@ class Generation:
     def _sender_task(self) -> asyncio.Task[None] | None:
         task: asyncio.Task[None] | None = self._producer._sender.sender_task  # noqa: SLF001 - what retries for ever
         return task
+
+    def _cut(self) -> None:
+        """Cut the connections: closing them would wait until a broker that hangs has taken what is buffered."""
+        for connection in self._producer.client._conns.values():  # noqa: SLF001
+            transport = connection._protocol._transport  # noqa: SLF001 - also of one that is being closed
+            if transport is not None:
+                transport.abort()
 
     def _release_waiters(self) -> None:
         """Let go of tasks that wait for metadata: whoever would fetch it ended with the client (aiokafka 0.14)."""

@@ -54,6 +54,7 @@ class KafkaProducer:
         self._opening = asyncio.Lock()
         self._generation: Generation | None = None
         self._killed: list[Generation] = []
+        self._failed_starts = 0
         self._identify_at = 0.0
         self._closed = False
 
@@ -131,10 +132,18 @@ class KafkaProducer:
 
     async def _current(self) -> Generation:
         """The producer of the client library, made if there is none; looks at the topic's identity now and then."""
+        failed = self._failed_starts
         async with self._opening:
+            if self._failed_starts != failed:
+                # Each try may take as long as a connection does; all who waited for this one share its outcome.
+                raise unavailable(self._options, "connecting anew has just failed")
             await self._bury()
             if self._generation is None:
-                self._generation = await self._start()
+                try:
+                    self._generation = await self._start()
+                except BaseException:
+                    self._failed_starts += 1
+                    raise
             elif asyncio.get_running_loop().time() >= self._identify_at:
                 await self._identify(self._generation)
             return self._generation

@@ -22,6 +22,9 @@ log = structlog.get_logger()
 REQUEST_MS: Final = 10_000
 """A broker that has not answered after this long is taken for gone."""
 
+CONNECT_MS: Final = 5_000
+"""The same while looking for a broker to start with."""
+
 NEW_PARTITIONS: Final = 12
 NEW_RETENTION_SECONDS: Final = 3 * 86_400
 
@@ -106,7 +109,7 @@ async def _connect(options: KafkaOptions) -> Any:
     for server in options.servers:
         host, _, port = server.rpartition(":")
         try:
-            return await create_conn(host.strip("[]"), int(port), request_timeout_ms=REQUEST_MS, **login)
+            return await create_conn(host.strip("[]"), int(port), request_timeout_ms=CONNECT_MS, **login)
         except (kafka.KafkaError, OSError, TimeoutError, ValueError) as error:
             failures.append(translate(error, f"{options}: connecting to {server}"))
     raise next((failure for failure in failures if isinstance(failure, FatalError)), failures[0])
