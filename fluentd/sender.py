@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 _FIRST_BACKOFF_SECONDS = 0.1
 _LAST_BACKOFF_SECONDS = 5.0
-_SEND_BYTES = 4 * MIB  # raw bytes of the packs of one send: enough to share one fsync, little enough to hold twice
+_SEND_BYTES = 2 * MIB  # raw bytes of the packs of one send: enough to share one fsync, little enough to hold twice
 _THREAD_BYTES = 64 * KIB  # below this, compressing costs less than changing threads (0.05 ms)
 _PACKERS = 2
 

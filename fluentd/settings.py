@@ -46,7 +46,7 @@ class AgentSettings(CommonSettings):
         description="Folders, separated by `:`, into which links below `AGENT_POD_LOGS` may point; others are ignored.",
     )
     inflight_bytes: int = Field(
-        16 * MIB,
+        8 * MIB,
         ge=2 * MIB,
         le=1024 * MIB,
         validation_alias="AGENT_INFLIGHT_BYTES",
