@@ -76,7 +76,7 @@ def table_window(
     for entry in snapshot.of_app(app):
         low, high = entry.shards.get(shard, (0, -1))
         if low < stop and high >= start and entry.queue_id == table.queue_id:
-            rows, offsets = _rows_between(table, entry, app, shard, start, stop)
+            rows, offsets = _rows_between(table, entry, app, shard=shard, start=start, stop=stop)
             places.append((entry, rows, offsets))
     following = _window_end(np.concatenate([np.zeros(0, np.int64), *(offsets for _, _, offsets in places)]), stop)
     parts = [part for entry, rows, offsets in places for part in _read_rows(table, entry, rows[offsets < following])]
@@ -84,7 +84,7 @@ def table_window(
 
 
 def _rows_between(
-    table: ReadsTable, entry: FileEntry, app: str, shard: int, start: int, stop: int
+    table: ReadsTable, entry: FileEntry, app: str, *, shard: int, start: int, stop: int
 ) -> tuple[Rows, Rows]:
     """Rows (by index in the file) of records `[start, stop)` of a shard, and their queue offsets."""
     place = entry.apps[app]

@@ -72,13 +72,11 @@ class LiveCursor(msgspec.Struct, frozen=True, array_like=True, tag="l1"):
 
     Attributes:
         positions: Everything before is sent, for each shard.
-        shard: The shard of the last row sent, if there is one.
-        key: The last row sent of that shard: rows of `positions[shard]` up to and with it are sent.
+        keys: The last row sent of the record at a shard's position, where that record may not be sent as a whole.
     """
 
     positions: dict[_Shard, _Count]
-    shard: _Shard = 0
-    key: ArrivalKey | None = None
+    keys: dict[_Shard, ArrivalKey] = {}
 
 
 Cursor = PageCursor | BacklogCursor | LiveCursor

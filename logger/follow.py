@@ -23,7 +23,7 @@ from logger.arrival import arrival_key, arrival_keys, table_window
 from logger.context import LiveContext
 from logger.cursor import ArrivalKey, BacklogCursor, LiveCursor, ReadingKey, encode_cursor, just_before
 from logger.filter import EVERY_LINE, LineFilter
-from logger.hub import FollowHub, Lines, Segment, Subscription
+from logger.hub import FollowHub, Lines, Segment, Subscription, live_tokens
 from logger.lines import integers, lines_of_table, reading_keys, taken
 from logger.page import Selection, message_bytes
 from logger.pieces import Reach
@@ -94,8 +94,7 @@ class Follower:
         self._reader = reader
         self._request = request
         self._allowed = allowed
-        self._after: ArrivalKey | None = None
-        self._after_shard = -1
+        self._keys: dict[int, ArrivalKey] = {}
         self._subscription: Subscription | None = None
         has_context = request.before or request.after
         self._context = LiveContext(request.before, request.after) if has_context else None
@@ -103,10 +102,9 @@ class Follower:
         cursor = request.cursor
         # From here on the start is fixed: these positions part the backlog from what comes live.
         self._positions: dict[int, int] = dict(reader.head.ends() if cursor is None else cursor.positions)
-        if isinstance(cursor, LiveCursor) and cursor.key is not None:
-            if cursor.key.queue_offset >= self._positions.get(cursor.shard, 0):
-                self._after, self._after_shard = cursor.key, cursor.shard
-        self._token = encode_cursor(LiveCursor(self._positions, max(self._after_shard, 0), self._after))
+        if isinstance(cursor, LiveCursor):
+            self._keys = _open_keys(cursor)
+        self._token = encode_cursor(LiveCursor(self._positions, self._keys))
 
     @property
     def waiting(self) -> int:
@@ -208,7 +206,7 @@ class Follower:
             changes = self._reader.head.changes
             shard = self._shard_behind()
             if shard is None:
-                if self._after is None:
+                if not self._keys:
                     self._subscription = self._hub.subscribe(self._request.app, self._positions)
                 if self._subscription is not None:
                     return
@@ -243,7 +241,7 @@ class Follower:
         batches = head.batches(shard, start)
         if batches and batches[0].first_offset <= start:
             batch = batches[0]
-            for segment in self._hub.segments(batch, self._request.app, self._positions, self._key_of(shard)):
+            for segment in self._hub.segments(batch, self._request.app, self._positions, self._keys):
                 yield await self._wanted(segment)
             self._passed(shard, batch.next_offset)
             return
@@ -275,24 +273,16 @@ class Follower:
         mask = reach.mask(integers(table["shard"]), integers(table["queue_offset"]))
         if self._context is None:
             mask &= self._request.wanted.mask(table)
-        after = self._key_of(shard)
-        positions = dict(self._positions)
-        tokens, places = [], []
-        for place, key in enumerate(arrival_keys(table)):
-            if mask[place] and (after is None or key > after):
-                positions[shard] = key.queue_offset
-                tokens.append(encode_cursor(LiveCursor(positions, shard, key)))
-                places.append(place)
+        keys, after = arrival_keys(table), self._keys.get(shard)
+        places = [place for place in np.flatnonzero(mask).tolist() if after is None or keys[place] > after]
+        tokens = live_tokens(shard, [keys[place] for place in places], self._positions, self._keys)
         whole = Lines(lines_of_table(taken(table, np.array(places, np.int64))), tokens)
         return whole if self._context is None else self._with_context(whole, self._context)
 
-    def _key_of(self, shard: int) -> ArrivalKey | None:
-        return self._after if shard == self._after_shard else None
-
     def _passed(self, shard: int, next_offset: int) -> None:
         self._positions[shard] = next_offset
-        if shard == self._after_shard and self._after is not None and self._after.queue_offset < next_offset:
-            self._after = None
+        if shard in self._keys and self._keys[shard].queue_offset < next_offset:
+            del self._keys[shard]
 
     # --- what arrives now, with all others
 
@@ -308,9 +298,9 @@ class Follower:
                 segment = subscription.take()
                 if segment is not None:
                     yield await self._wanted(segment)
-                    last = segment.rows[-1]
-                    self._after, self._after_shard = arrival_key(segment.batch, last), segment.batch.shard
-                    self._positions = {**segment.positions, segment.batch.shard: self._after.queue_offset}
+                    last = arrival_key(segment.batch, int(segment.rows[-1]))
+                    self._positions = {**segment.positions, segment.batch.shard: last.queue_offset}
+                    self._keys = {segment.batch.shard: last}
                     continue
                 if time.monotonic() >= self._due:
                     self._due = time.monotonic() + WATERMARK_SECONDS
@@ -343,3 +333,8 @@ class Follower:
 
     def _end(self) -> End:
         return End("the logger stops" if self._hub.stopping.is_set() else "the token is no longer valid")
+
+
+def _open_keys(cursor: LiveCursor) -> dict[int, ArrivalKey]:
+    """The keys of records that may have rows left."""
+    return {shard: key for shard, key in cursor.keys.items() if key.queue_offset >= cursor.positions.get(shard, 0)}

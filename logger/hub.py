@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -19,6 +21,9 @@ from logger.rows import Batch
 
 SEGMENT_ROWS: Final = 256
 """Lines that are made at a time on the event loop: about two milliseconds."""
+
+
+_NONE: Final[Mapping[int, ArrivalKey]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,13 @@ class Segment:
         batch: Where the rows are.
         rows: Which they are.
         positions: Everything before is sent, when a follower comes to these rows.
-        after: The last row sent of the batch's shard, if it is of the record at its position.
+        keys: The last row sent, for each other shard whose record at its position may not be sent as a whole.
     """
 
     batch: Batch
     rows: Rows
     positions: Mapping[int, int]
-    after: ArrivalKey | None = None
+    keys: Mapping[int, ArrivalKey] = field(default_factory=dict)
     _filtered: dict[LineFilter, Lines] = field(default_factory=dict)
 
     @cached_property
@@ -61,12 +66,8 @@ class Segment:
     @cached_property
     def whole(self) -> Lines:
         """All the lines."""
-        positions = dict(self.positions)
-        tokens = []
-        for row in self.rows.tolist():
-            key = arrival_key(self.batch, row)
-            positions[self.batch.shard] = key.queue_offset
-            tokens.append(encode_cursor(LiveCursor(positions, self.batch.shard, key)))
+        keys = [arrival_key(self.batch, row) for row in self.rows.tolist()]
+        tokens = live_tokens(self.batch.shard, keys, self.positions, self.keys)
         return Lines(lines_of_batch(self.batch, self.rows), tokens)
 
     def filtered(self, lines: LineFilter) -> Lines:
@@ -76,6 +77,18 @@ class Segment:
         if lines not in self._filtered:
             self._filtered[lines] = chosen_lines(self.whole, lines)
         return self._filtered[lines]
+
+
+def live_tokens(
+    shard: int, rows: Sequence[ArrivalKey], positions: Mapping[int, int], keys: Mapping[int, ArrivalKey]
+) -> list[str]:
+    """The cursor of each of some rows of a shard, when the others stand at `positions` and `keys`."""
+    now, last = dict(positions), dict(keys)
+    tokens = []
+    for key in rows:
+        now[shard], last[shard] = key.queue_offset, key
+        tokens.append(encode_cursor(LiveCursor(now, last)))
+    return tokens
 
 
 def chosen_lines(whole: Lines, lines: LineFilter) -> Lines:
@@ -103,12 +116,17 @@ class Subscription:
 
     def push(self, segments: Sequence[Segment]) -> None:
         """Add what arrived; a client that keeps up takes a batch of any size."""
-        self.overflowed = self.overflowed or self.waiting > self._limit_lines
+        if self.waiting > self._limit_lines:
+            self.overflow()
         self.waiting += sum(len(segment.rows) for segment in segments)
-        if self.overflowed:
-            self._segments.clear()
-        else:
+        if not self.overflowed:
             self._segments.extend(segments)
+        self._something.set()
+
+    def overflow(self) -> None:
+        """Let go of everything: the follower has to catch up on its own."""
+        self.overflowed = True
+        self._segments.clear()
         self._something.set()
 
     def wake(self) -> None:
@@ -177,10 +195,17 @@ class FollowHub:
             if position == end:
                 continue
             if self._subscriptions:
-                for batch in self._head.batches(shard, position):
-                    self._pass(batch)
-                    self.positions[shard] = batch.next_offset
+                self._pass_all(self._head.batches(shard, position), shard, position)
             self.positions[shard] = end
+
+    def _pass_all(self, batches: Sequence[Batch], shard: int, position: int) -> None:
+        if not batches or batches[0].first_offset > position:
+            # Committed and let go before this pass: only the table has them now.
+            for subscription in chain.from_iterable(self._subscriptions.values()):
+                subscription.overflow()
+        for batch in batches:
+            self._pass(batch)
+            self.positions[shard] = batch.next_offset
 
     def _pass(self, batch: Batch) -> None:
         for app, subscriptions in self._subscriptions.items():
@@ -190,13 +215,15 @@ class FollowHub:
                     subscription.push(segments)
 
     def segments(
-        self, batch: Batch, app: str, positions: Mapping[int, int], after: ArrivalKey | None = None
+        self, batch: Batch, app: str, positions: Mapping[int, int], keys: Mapping[int, ArrivalKey] = _NONE
     ) -> list[Segment]:
-        """An app's rows in a batch that are not deleted, from `positions` on and beyond `after`."""
+        """An app's rows in a batch that are not deleted, from `positions` on and beyond `keys`."""
         start = max(positions.get(batch.shard, 0), (self._boundary(app) or {}).get(batch.shard, 0))
-        rows = rows_in_arrival_order(batch, app, start=start, after=after)
-        frozen = dict(positions) if len(rows) else positions
-        return [Segment(batch, rows[at : at + SEGMENT_ROWS], frozen) for at in range(0, len(rows), SEGMENT_ROWS)]
+        rows = rows_in_arrival_order(batch, app, start=start, after=keys.get(batch.shard))
+        if not len(rows):
+            return []
+        then, last = dict(positions), dict(keys)
+        return [Segment(batch, rows[at : at + SEGMENT_ROWS], then, last) for at in range(0, len(rows), SEGMENT_ROWS)]
 
     def admit(self) -> None:
         """Count one more follower; pairs with `dismiss`.
@@ -213,7 +240,10 @@ class FollowHub:
         self._followers -= 1
 
     def subscribe(self, app: str, positions: Mapping[int, int]) -> Subscription | None:
-        """Go live, if `positions` is exactly how far all others are; pairs with `unsubscribe`."""
+        """Go live, if `positions` is exactly how far all others are; pairs with `unsubscribe`.
+
+        Whoever still has keys cannot: the record is not here that they are of.
+        """
         self.pump()
         if dict(positions) != self.positions:
             return None
@@ -231,6 +261,5 @@ class FollowHub:
     def stop(self) -> None:
         """End all follows, since the service ends."""
         self.stopping.set()
-        for of_app in self._subscriptions.values():
-            for subscription in of_app:
-                subscription.wake()
+        for subscription in chain.from_iterable(self._subscriptions.values()):
+            subscription.wake()

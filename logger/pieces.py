@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, Protocol
 
 import numpy as np
@@ -145,7 +146,7 @@ def gather(parts: Sequence[tuple[Batch, Rows]], part: Rows, row: Rows, columns: 
     starts = np.concatenate(([0], np.flatnonzero(np.diff(part[by_part])) + 1, [len(part)]))
     tables = [
         batch_table(parts[part[places[0]]][0], row[places], columns)
-        for places in (by_part[start:stop] for start, stop in zip(starts, starts[1:], strict=False))
+        for places in (by_part[start:stop] for start, stop in pairwise(starts.tolist()))
         if len(places)
     ]
     if not tables:

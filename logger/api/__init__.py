@@ -128,18 +128,23 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except web.HTTPException as error:
         return _refused(request, error)
-    except ParameterError as error:
-        return _error(400, str(error))
-    except BusyError as error:
-        return _error(429, str(error), {"Retry-After": "1"})
-    except AbandonedError:
-        return web.Response(status=_CLIENT_GONE)
-    except RetriableError as error:
-        log.warning("request not served", path=request.path, error=str(error))
-        return _error(503, str(error), {"Retry-After": "1"})
+    except (ParameterError, BusyError, AbandonedError, RetriableError) as error:
+        return _answer_of(request, error)
     except Exception:
         log.exception("request failed", path=request.path)
         return _error(500, "the logger failed; its own log says why")
+
+
+def _answer_of(request: web.Request, error: Exception) -> web.Response:
+    match error:
+        case ParameterError():
+            return _error(400, str(error))
+        case BusyError():
+            return _error(429, str(error), {"Retry-After": "1"})
+        case AbandonedError():
+            return web.Response(status=_CLIENT_GONE)
+    log.warning("request not served", path=request.path, error=str(error))
+    return _error(503, str(error), {"Retry-After": "1"})
 
 
 def _refused(request: web.Request, error: web.HTTPException) -> web.StreamResponse:

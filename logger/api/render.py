@@ -63,7 +63,8 @@ def arrow(page: Page) -> bytes:
 
 def _own_values(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
     """The column in one piece, with a dictionary of just the values that it has."""
-    whole: Any = pa.concat_arrays(column.unify_dictionaries().chunks) if column.num_chunks else pa.array([], column.type)
+    chunks: Any = column.unify_dictionaries().chunks or [pa.array([], column.type)]
+    whole = pa.concat_arrays(chunks)
     return whole.dictionary_decode().dictionary_encode() if isinstance(whole, pa.DictionaryArray) else whole
 
 

@@ -1,5 +1,6 @@
 """Rows made up for reading tests, in a real head and a real table."""
 
+import asyncio
 import contextlib
 import json
 import random
@@ -17,8 +18,8 @@ from logger.columns import flush_parts
 from logger.head import Head
 from logger.query import LogReader
 from logger.rows import Batch, ChunkFacts
-from logger.table import IngestTable, TableReader
 from logger.settings import LoggerSettings
+from logger.table import IngestTable, TableReader
 from logger.tombstones import Tombstones
 from pipeline.service import Health, listening
 
@@ -157,6 +158,13 @@ class Makers:
     batch = staticmethod(make_batch)
     pipeline = staticmethod(Pipeline)
 
+    @staticmethod
+    async def until(condition: Callable[[], object]) -> None:
+        """Wait until a condition holds, at most ten seconds."""
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+                await asyncio.sleep(0.001)
+
 
 @pytest.fixture(scope="session")
 def make() -> Makers:
@@ -213,5 +221,5 @@ async def serving(pipeline: Pipeline, **settings: object) -> AsyncIterator[Serve
 
 @pytest.fixture
 def serve() -> Callable[..., contextlib.AbstractAsyncContextManager[Served]]:
-    """`async with serve(pipeline, **settings) as served`."""
+    """Serve a pipeline's API inside an `async with` block; keywords are settings."""
     return serving

@@ -2,6 +2,9 @@
 
 import json
 import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -17,19 +20,19 @@ ONE, ALL, OTHER = "one-token-0123456789", "all-token-0123456789", "not-a-token-0
 
 
 @pytest.fixture
-def tokens(tmp_path):
+def tokens(tmp_path: Path) -> Any:
     """A file with a token for one app and one for all."""
     path = tmp_path / "tokens"
     path.write_text(f"# who\n\n{ONE} alice demo,also\n{ALL} root *\n")
     return path
 
 
-def bearer(token):
+def bearer(token: str) -> Any:
     return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture
-async def served(pipeline, make, serve, tokens):
+async def served(pipeline: Any, make: Any, serve: Any, tokens: Any) -> AsyncIterator[Any]:
     """Two apps, and tokens."""
     pipeline.append(make.numbered("demo", 5), make.numbered("secret", 5))
     async with serve(pipeline, tokens=str(tokens)) as served:
@@ -45,7 +48,7 @@ ROUTES = ["/v1/apps/{app}/logs", "/v1/apps/{app}/logs/follow"]
     [{}, bearer(OTHER), bearer(""), {"Authorization": ONE}, {"Authorization": f"Basic {ONE}"}, bearer(ONE + "x")],
     ids=["none", "wrong", "empty", "bare", "basic", "longer"],
 )
-async def test_without_a_valid_token_there_is_nothing(served, path, headers):
+async def test_without_a_valid_token_there_is_nothing(served: Any, path: str, headers: Any) -> None:
     """Not even which routes there are."""
     async with served.client.get(path, headers=headers) as answer:
         assert answer.status == 401
@@ -56,7 +59,7 @@ async def test_without_a_valid_token_there_is_nothing(served, path, headers):
 
 @pytest.mark.parametrize("app", ["secret", "nobody"])
 @pytest.mark.parametrize("route", ROUTES)
-async def test_another_app_is_forbidden_whether_it_exists_or_not(served, route, app):
+async def test_another_app_is_forbidden_whether_it_exists_or_not(served: Any, route: Any, app: str) -> None:
     """The answers do not differ."""
     status, headers, body = await served.get(route.format(app=app), headers=bearer(ONE))
     assert status == 403
@@ -64,21 +67,21 @@ async def test_another_app_is_forbidden_whether_it_exists_or_not(served, route, 
     assert "Complete-Up-To" not in headers
 
 
-async def test_deleting_needs_the_app(served):
+async def test_deleting_needs_the_app(served: Any) -> None:
     """As reading does."""
     for app, token, status in (("secret", ONE, 403), ("demo", OTHER, 401), ("demo", ONE, 204), ("secret", ALL, 204)):
         async with served.client.delete(f"/v1/apps/{app}", headers=bearer(token)) as answer:
             assert answer.status == status
 
 
-async def test_the_list_of_apps_is_that_of_the_token(served):
+async def test_the_list_of_apps_is_that_of_the_token(served: Any) -> None:
     """No name of another app, and all for `*`."""
     for token, expected in ((ONE, ["demo"]), (ALL, ["demo", "secret"])):
         _, _, body = await served.get("/v1/apps", headers=bearer(token))
         assert [app["app"] for app in json.loads(body)["apps"]] == expected
 
 
-async def test_no_format_of_an_answer_names_another_app(served, pipeline):
+async def test_no_format_of_an_answer_names_another_app(served: Any, pipeline: Any) -> None:
     """A data file's own metadata lists all apps in it."""
     pipeline.commit(evict=True)
     for form in ("ndjson", "text", "csv", "arrow"):
@@ -88,13 +91,13 @@ async def test_no_format_of_an_answer_names_another_app(served, pipeline):
         assert b"secret" not in body
 
 
-async def test_health_and_the_contract_on_loopback_need_no_token(served):
+async def test_health_and_the_contract_on_loopback_need_no_token(served: Any) -> None:
     """The contract knows none."""
     for path in ("/healthz", "/readyz", "/metrics", "/logs/demo"):
         assert (await served.get(path))[0] == 200
 
 
-async def test_the_contract_needs_a_token_where_the_network_reaches_it(pipeline, make, tokens):
+async def test_the_contract_needs_a_token_where_the_network_reaches_it(pipeline: Any, make: Any, tokens: Any) -> None:
     """Unless it has a listener of its own, which then has nothing else."""
     pipeline.append(make.numbered("demo", 1), make.numbered("secret", 1))
     settings = LoggerSettings(listen="0.0.0.0:0", tokens=str(tokens))
@@ -109,7 +112,7 @@ async def test_the_contract_needs_a_token_where_the_network_reaches_it(pipeline,
             assert await status_of(port, f"/logs/{path}", token) == status
 
 
-async def test_a_listener_of_its_own_takes_the_contract_away_from_the_other(pipeline, make):
+async def test_a_listener_of_its_own_takes_the_contract_away_from_the_other(pipeline: Any, make: Any) -> None:
     """Each answers its own routes only."""
     pipeline.append(make.numbered("demo", 1))
     settings = LoggerSettings(deis_listen="127.0.0.1:0")
@@ -124,7 +127,7 @@ async def test_a_listener_of_its_own_takes_the_contract_away_from_the_other(pipe
         assert await status_of(deis_port, "/healthz", None) == 200
 
 
-async def status_of(port, path, token):
+async def status_of(port: int, path: str, token: str) -> Any:
     import aiohttp  # noqa: PLC0415 - used here only
 
     headers = {} if token is None else bearer(token)
@@ -132,7 +135,7 @@ async def status_of(port, path, token):
         return got.status
 
 
-async def test_a_revoked_token_ends_an_open_follow(served, tokens, monkeypatch):
+async def test_a_revoked_token_ends_an_open_follow(served: Any, tokens: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the next watermark, which comes every few seconds, with the reason."""
     monkeypatch.setattr(auth, "RELOAD_SECONDS", 0.0)
     monkeypatch.setattr(follows, "WATERMARK_SECONDS", 0.02)
@@ -162,7 +165,7 @@ async def test_a_revoked_token_ends_an_open_follow(served, tokens, monkeypatch):
         ({"tokens": "{empty}", "listen": "0.0.0.0:8088"}, None),
     ],
 )
-def test_unsafe_settings_are_refused_by_name(tmp_path, tokens, settings, refused):
+def test_unsafe_settings_are_refused_by_name(tmp_path: Path, tokens: Any, settings: Any, refused: str) -> None:
     """Before anything listens."""
     (tmp_path / "bad").write_text("short alice demo\n")
     (tmp_path / "empty").write_text("")
@@ -180,14 +183,14 @@ def test_unsafe_settings_are_refused_by_name(tmp_path, tokens, settings, refused
     ["short a demo", f"{ONE} alice", f"{ONE} alice demo extra", f"{ONE} alice demo,,x", f"{ONE} a b\n{ONE} c d",
      f"{ONE} alice {'x' * 300}"],
 )  # fmt: skip
-def test_a_bad_line_is_named_by_number_and_never_shown(text):
+def test_a_bad_line_is_named_by_number_and_never_shown(text: str) -> None:
     """A message in a log must not hold a token."""
-    with pytest.raises(ValueError, match="line [12] ") as caught:
+    with pytest.raises(ValueError, match=r"line [12] ") as caught:
         parse_tokens(text)
     assert ONE not in str(caught.value)
 
 
-def test_a_bad_file_keeps_the_last_good_one_and_is_counted(tokens):
+def test_a_bad_file_keeps_the_last_good_one_and_is_counted(tokens: Any) -> None:
     """And a good one that follows is taken."""
     seconds, registry = [0.0], CollectorRegistry()
     access = Access(str(tokens), registry=registry, clock=lambda: seconds[0])

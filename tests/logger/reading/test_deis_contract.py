@@ -1,5 +1,8 @@
 """The contract of deis/logger: statuses and bytes, as the real binary was seen to answer."""
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pytest
 
 from logger.api.deis import MOST_LINES, parse_log_lines
@@ -11,7 +14,7 @@ PLAIN = "text/plain; charset=utf-8"
 
 
 @pytest.fixture
-async def served(pipeline, make, serve):
+async def served(pipeline: Any, make: Any, serve: Any) -> AsyncIterator[Any]:
     """An app of 150 lines, in table and head; another with odd bytes; a third that the controller speaks of."""
     pipeline.append(make.numbered("demo", 120))
     pipeline.commit(evict=True)
@@ -54,7 +57,7 @@ async def served(pipeline, make, serve):
         ("GET", "/nope", 404),
     ],
 )
-async def test_statuses(served, method, path, status):
+async def test_statuses(served: Any, method: str, path: str, status: int) -> None:
     """And nothing in the body of those that had none."""
     async with served.client.request(method, path) as answer:
         body = await answer.read()
@@ -85,7 +88,7 @@ async def test_statuses(served, method, path, status):
         ("?unknown=1", 100),
     ],
 )
-async def test_log_lines_are_the_last_ones_oldest_first(served, query, count):
+async def test_log_lines_are_the_last_ones_oldest_first(served: Any, query: str, count: int) -> None:
     """What is no integer is the default, as it always was."""
     status, headers, body = await served.get("/logs/demo" + query)
     assert (status, headers["Content-Type"]) == (200, PLAIN)
@@ -93,7 +96,7 @@ async def test_log_lines_are_the_last_ones_oldest_first(served, query, count):
     assert numbers == list(range(150 - count, 150))
 
 
-async def test_message_bytes_are_as_they_were(served):
+async def test_message_bytes_are_as_they_were(served: Any) -> None:
     """No decoding, no escaping, no trimming; times in seconds with a numeric offset."""
     _, _, body = await served.get("/logs/odd")
     prefix = b"2026-11-24T00:00:00+00:00 odd[web.v3.x7k2p]: "
@@ -101,7 +104,7 @@ async def test_message_bytes_are_as_they_were(served):
     assert body == b"".join(prefix + message + b"\n" for message in messages)
 
 
-async def test_what_the_controller_says_of_an_app_has_its_own_form(served):
+async def test_what_the_controller_says_of_an_app_has_its_own_form(served: Any) -> None:
     """Only where it says it of this app; anything else is a line like any other, and no crash."""
     _, _, body = await served.get("/logs/told")
     start = b"2026-11-24T00:00:00+00:00 "
@@ -112,7 +115,7 @@ async def test_what_the_controller_says_of_an_app_has_its_own_form(served):
     ]
 
 
-async def test_a_deleted_app_is_gone_at_once_and_may_come_back(served, pipeline, make):
+async def test_a_deleted_app_is_gone_at_once_and_may_come_back(served: Any, pipeline: Any, make: Any) -> None:
     """From table and head alike."""
     async with served.client.delete("/logs/demo") as answer:
         assert answer.status == 200
@@ -121,7 +124,7 @@ async def test_a_deleted_app_is_gone_at_once_and_may_come_back(served, pipeline,
     assert b"demo line 500" in (await served.get("/logs/demo"))[2]
 
 
-async def test_a_line_of_several_rows_is_one_line(served, pipeline, make):
+async def test_a_line_of_several_rows_is_one_line(served: Any, pipeline: Any, make: Any) -> None:
     """Whatever lies between its rows in the files."""
     rows = [make.row(app="long", order_ns=BASE, offset=5, continuation=n, message=b"%d" % n * 3) for n in range(4)]
     pipeline.append(rows[:2])
@@ -144,20 +147,20 @@ async def test_a_line_of_several_rows_is_one_line(served, pipeline, make):
         ("a" + "-" * 250 + "b", "web.v3"),
     ],
 )
-def test_the_tag_ends_with_what_follows_the_last_dash(pod, expected):
+def test_the_tag_ends_with_what_follows_the_last_dash(pod: str, expected: Any) -> None:
     """Only of a pod name with three dashes."""
     assert tag("web", "v3", pod) == expected
 
 
-def test_log_lines_are_bounded():
+def test_log_lines_are_bounded() -> None:
     """Unbounded before."""
     assert parse_log_lines(str(10**9)) == MOST_LINES
 
 
-async def test_storage_trouble_is_500_with_nothing_in_it(served, pipeline):
+async def test_storage_trouble_is_500_with_nothing_in_it(served: Any, pipeline: Any) -> None:
     """And health stays as it is."""
 
-    def fail():
+    def fail() -> None:
         raise StoreUnavailableError("gone")
 
     pipeline.reader.table = type("Failing", (), {"refresh": staticmethod(fail)})()

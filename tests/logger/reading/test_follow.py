@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import itertools
+from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +23,7 @@ from logger.query import BusyError
 BASE = 1_795_478_400_000_000_000
 
 
-def make_hub(pipeline, *, limit_lines=1024, limit_followers=1000):
+def make_hub(pipeline: Any, *, limit_lines: int = 1024, limit_followers: int = 1000) -> Any:
     return FollowHub(
         head=pipeline.head,
         boundary=pipeline.tombstones.boundary,
@@ -34,11 +36,11 @@ def make_hub(pipeline, *, limit_lines=1024, limit_followers=1000):
 class Reader:
     """A client: what it got, and the last cursor."""
 
-    def __init__(self, pipeline, hub, request, *, allowed=lambda: True):
+    def __init__(self, pipeline: Any, hub: Any, request: Any, *, allowed: Any = lambda: True) -> None:
         self.lines, self.tokens, self.others = [], [], []
         self.follower = Follower(hub=hub, reader=pipeline.reader, request=request, allowed=allowed)
 
-    async def read(self):
+    async def read(self) -> None:
         async for event in self.follower.events():
             if isinstance(event, Lines):
                 self.lines.extend(event.lines)
@@ -47,12 +49,12 @@ class Reader:
                 self.others.append(event)
 
     @property
-    def offsets(self):
+    def offsets(self) -> Any:
         return [line.offset for line in self.lines]
 
 
 @contextlib.asynccontextmanager
-async def reading(reader):
+async def reading(reader: Any) -> AsyncIterator[Any]:
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(reader.read())
         yield task
@@ -60,20 +62,20 @@ async def reading(reader):
 
 
 @contextlib.asynccontextmanager
-async def running(hub):
+async def running(hub: Any) -> AsyncIterator[Any]:
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(hub.run())
         yield
         task.cancel()
 
 
-async def until(condition):
+async def until(condition: Any) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.001)
 
 
-async def take(pipeline, hub, request, count):
+async def take(pipeline: Any, hub: Any, request: Any, count: int) -> Any:
     """The first lines of a follow, then hang up."""
     reader = Reader(pipeline, hub, request)
     if count:
@@ -82,29 +84,30 @@ async def take(pipeline, hub, request, count):
     return reader
 
 
-def row_of(make, number, **changes):
+def row_of(make: Any, number: Any, **changes: Any) -> Any:
     return make.row(order_ns=BASE + number, offset=number, message=b"line %d" % number, **changes)
 
 
 actions = st.lists(
-    st.sampled_from(["append", "append", "burst", "commit", "evict", "turn", "turns", "reconnect", "other"]), max_size=40
+    st.sampled_from(["append", "append", "burst", "commit", "evict", "turn", "turns", "reconnect", "other"]),
+    max_size=40,
 )
 
 
 @settings(max_examples=60, deadline=None)
 @given(actions=actions, before=st.integers(0, 12), lines=st.integers(0, 5), limit_lines=st.sampled_from([0, 3, 1000]))
-def test_a_follow_has_no_gap_and_no_double(make, actions, before, lines, limit_lines):
+def test_a_follow_has_no_gap_and_no_double(make: Any, actions: Any, before: int, lines: Any, limit_lines: int) -> None:
     """The real head and table; the client hangs up and comes back at any moment, with a buffer of any size."""
     with TemporaryDirectory() as folder:
-        asyncio.run(follow_through(make, Path(folder), actions, before, lines, limit_lines))
+        asyncio.run(follow_through(make, Path(folder), actions, before=before, lines=lines, limit_lines=limit_lines))
 
 
-async def follow_through(make, folder, actions, before, lines, limit_lines):
+async def follow_through(make: Any, folder: Path, actions: Any, *, before: int, lines: int, limit_lines: int) -> None:
     pipeline = make.pipeline(folder)
     shards = itertools.cycle([0, 1, 1])
     shard_of = []
 
-    def append(count, app="demo"):
+    def append(count: int, app: str = "demo") -> Any:
         numbers = range(len(shard_of), len(shard_of) + count)
         for number in numbers:
             shard_of.append(next(shards))
@@ -144,7 +147,7 @@ async def follow_through(make, folder, actions, before, lines, limit_lines):
 
 
 @pytest.mark.parametrize("where", ["head", "table", "both"])
-async def test_a_client_that_hangs_up_after_any_line_goes_on_after_it(pipeline, make, where):
+async def test_a_client_that_hangs_up_after_any_line_goes_on_after_it(pipeline: Any, make: Any, where: str) -> None:
     """The cursor of every single line: of the backlog, of the head, of the table."""
     for number in range(6):
         pipeline.append([row_of(make, number)])
@@ -164,7 +167,7 @@ async def test_a_client_that_hangs_up_after_any_line_goes_on_after_it(pipeline, 
             assert again.offsets == whole[count:]
 
 
-async def test_a_restarted_logger_that_is_behind_doubles_nothing(pipeline, make, tmp_path):
+async def test_a_restarted_logger_that_is_behind_doubles_nothing(pipeline: Any, make: Any, tmp_path: Path) -> None:
     """The client had seen rows that were not committed: they come again, and are passed over."""
     hub = make_hub(pipeline)
     reader = Reader(pipeline, hub, FollowRequest("demo", lines=0))
@@ -187,7 +190,7 @@ async def test_a_restarted_logger_that_is_behind_doubles_nothing(pipeline, make,
     assert again.offsets == [2, 3]
 
 
-async def test_since_takes_the_place_of_lines(pipeline, make):
+async def test_since_takes_the_place_of_lines(pipeline: Any, make: Any) -> None:
     """All lines from a time on, then the new ones."""
     pipeline.append([row_of(make, number) for number in range(30)])
     pipeline.commit(evict=True)
@@ -201,7 +204,7 @@ async def test_since_takes_the_place_of_lines(pipeline, make):
 
 
 @pytest.mark.parametrize("lines", [LineFilter(text="line 1"), LineFilter(regex="^line 1")], ids=["text", "regex"])
-async def test_filters_hold_for_backlog_table_and_live_lines(pipeline, make, lines):
+async def test_filters_hold_for_backlog_table_and_live_lines(pipeline: Any, make: Any, lines: Any) -> None:
     """The last N are the last N of those that match."""
     pipeline.append([row_of(make, number) for number in range(15)])
     pipeline.commit()
@@ -216,7 +219,7 @@ async def test_filters_hold_for_backlog_table_and_live_lines(pipeline, make, lin
     assert reader.offsets == [12, 13, 14, *range(15, 20), 100]
 
 
-async def test_context_comes_with_backlog_and_live_lines(pipeline, make):
+async def test_context_comes_with_backlog_and_live_lines(pipeline: Any, make: Any) -> None:
     """And each line once, though the match before may have had it already."""
     pipeline.append([row_of(make, number) for number in range(20)])
     hub = make_hub(pipeline)
@@ -236,7 +239,7 @@ async def test_context_comes_with_backlog_and_live_lines(pipeline, make):
         assert again.offsets == rest
 
 
-async def test_deleted_lines_do_not_come_and_the_follow_goes_on(pipeline, make):
+async def test_deleted_lines_do_not_come_and_the_follow_goes_on(pipeline: Any, make: Any) -> None:
     """A deletion ends nothing."""
     hub = make_hub(pipeline)
     reader = Reader(pipeline, hub, FollowRequest("demo", lines=5))
@@ -250,7 +253,9 @@ async def test_deleted_lines_do_not_come_and_the_follow_goes_on(pipeline, make):
     assert reader.offsets == [7]
 
 
-async def test_watermarks_come_and_never_run_ahead_of_lines(pipeline, make, monkeypatch):
+async def test_watermarks_come_and_never_run_ahead_of_lines(
+    pipeline: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The watermark is that of the head once everything in it is sent; until then it is unknown."""
     monkeypatch.setattr(follows, "WATERMARK_SECONDS", 0.01)
     hub = make_hub(pipeline)
@@ -263,7 +268,9 @@ async def test_watermarks_come_and_never_run_ahead_of_lines(pipeline, make, monk
 
 
 @pytest.mark.parametrize(("revoked", "reason"), [(True, "no longer valid"), (False, "stops")])
-async def test_a_follow_ends_when_its_token_goes_or_the_logger_stops(pipeline, monkeypatch, revoked, reason):
+async def test_a_follow_ends_when_its_token_goes_or_the_logger_stops(
+    pipeline: Any, monkeypatch: pytest.MonkeyPatch, revoked: bool, reason: str
+) -> None:
     """With a reason."""
     monkeypatch.setattr(follows, "WATERMARK_SECONDS", 0.01)
     hub = make_hub(pipeline)
@@ -282,7 +289,7 @@ async def test_a_follow_ends_when_its_token_goes_or_the_logger_stops(pipeline, m
     assert reason in reader.others[-1].reason
 
 
-async def test_no_more_follows_than_allowed(pipeline):
+async def test_no_more_follows_than_allowed(pipeline: Any) -> None:
     """One more is refused, and one less makes room."""
     hub = make_hub(pipeline, limit_followers=2)
     hub.admit()
@@ -293,7 +300,7 @@ async def test_no_more_follows_than_allowed(pipeline):
     hub.admit()
 
 
-async def test_a_line_is_encoded_once_for_all_followers(pipeline, make):
+async def test_a_line_is_encoded_once_for_all_followers(pipeline: Any, make: Any) -> None:
     """A thousand followers of one app share one segment, and what a format makes of it."""
     hub = make_hub(pipeline)
     subscriptions = [hub.subscribe("demo", hub.positions) for _ in range(1000)]
@@ -303,7 +310,7 @@ async def test_a_line_is_encoded_once_for_all_followers(pipeline, make):
     assert len(segments) == 1
 
 
-async def test_a_full_buffer_is_let_go_and_the_follower_catches_up(pipeline, make):
+async def test_a_full_buffer_is_let_go_and_the_follower_catches_up(pipeline: Any, make: Any) -> None:
     """Memory is bounded whatever arrives, and nothing is lost: the head has it."""
     hub = make_hub(pipeline, limit_lines=5)
     subscription = hub.subscribe("demo", hub.positions)

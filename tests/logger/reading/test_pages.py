@@ -5,6 +5,7 @@ import itertools
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,16 @@ from logger.page import Page, Selection
 from logger.search import AbandonedError
 
 BASE = 1_795_478_400_000_000_000
-WORDS = [b"", b"error", b"error error", b"warning \xc3\xa9", b"\xff\xfe not text", b"a\x00b\r", b"ERROR 42", b"errerror"]
+WORDS = [
+    b"",
+    b"error",
+    b"error error",
+    b"warning \xc3\xa9",
+    b"\xff\xfe not text",
+    b"a\x00b\r",
+    b"ERROR 42",
+    b"errerror",
+]
 
 fields = st.fixed_dictionaries(
     {
@@ -40,11 +50,11 @@ filters = st.builds(
 )
 
 
-def place(row):
+def place(row: Any) -> Any:
     return (row.order_ns, row.ordinal, row.source, row.offset, row.continuation)
 
 
-def wanted(row, lines):
+def wanted(row: Any, lines: Any) -> Any:
     text = row.text()
     return (
         all(getattr(row, name) in values for name, values in lines.exact)
@@ -53,16 +63,16 @@ def wanted(row, lines):
     )
 
 
-def ids(table):
+def ids(table: Any) -> Any:
     return table["offset"].to_pylist()
 
 
-def run_through(pipeline, selection):
+def run_through(pipeline: Any, selection: Any) -> Any:
     """All pages, one after the other."""
 
-    async def go():
+    async def go() -> Any:
         found, beyond = [], None
-        for _ in itertools.count():
+        while True:
             page = await pipeline.reader.page(
                 Selection(**{**{f: getattr(selection, f) for f in selection.__dataclass_fields__}, "beyond": beyond})
             )
@@ -86,7 +96,18 @@ def run_through(pipeline, selection):
     until=st.none() | st.integers(0, 7),
     deleted_at=st.none() | st.integers(0, 40),
 )
-def test_pages_are_what_grep_and_sort_find(make, rows, cuts, lines, descending, limit, since, until, deleted_at):
+def test_pages_are_what_grep_and_sort_find(
+    make: Any,
+    *,
+    rows: Any,
+    cuts: Any,
+    lines: Any,
+    descending: bool,
+    limit: int,
+    since: Any,
+    until: Any,
+    deleted_at: Any,
+) -> None:
     """Offsets number the rows, so that equal lists mean the same rows in the same order."""
     with TemporaryDirectory() as folder:
         pipeline = make.pipeline(Path(folder))
@@ -125,7 +146,7 @@ def test_pages_are_what_grep_and_sort_find(make, rows, cuts, lines, descending, 
         assert run_through(pipeline, selection) == expected
 
 
-def flush(pipeline, batch, record, shard):
+def flush(pipeline: Any, batch: Any, record: Any, shard: Any) -> None:
     records = [*batch, record] if record else batch
     if records:
         pipeline.append(*records, shard=shard)
@@ -140,7 +161,9 @@ def flush(pipeline, batch, record, shard):
     descending=st.booleans(),
     commit_at=st.integers(0, 30),
 )
-def test_context_gives_each_line_once_whatever_the_pages(make, rows, before, after, limit, descending, commit_at):
+def test_context_gives_each_line_once_whatever_the_pages(
+    make: Any, *, rows: Any, before: int, after: int, limit: int, descending: bool, commit_at: Any
+) -> None:
     """The oracle walks each container alone, as `grep -B -A` does."""
     with TemporaryDirectory() as folder:
         pipeline = make.pipeline(Path(folder))
@@ -163,8 +186,8 @@ def test_context_gives_each_line_once_whatever_the_pages(make, rows, before, aft
         assert flagged == {number for number in expected if "error" not in made[number].text()}
 
 
-def through_with_context(pipeline, selection):
-    async def go():
+def through_with_context(pipeline: Any, selection: Any) -> Any:
+    async def go() -> Any:
         found, beyond = [], None
         while True:
             page = await pipeline.reader.page(
@@ -179,7 +202,7 @@ def through_with_context(pipeline, selection):
     return asyncio.run(go())
 
 
-def test_context_stands_around_its_match_in_the_direction_of_reading(pipeline, make):
+def test_context_stands_around_its_match_in_the_direction_of_reading(pipeline: Any, make: Any) -> None:
     """Lines of another container in between do not come apart from their own group."""
     rows = [
         make.row(order_ns=BASE + number, offset=number, message=text, source=pod * 16, pod=f"p{pod.decode()}")
@@ -195,7 +218,7 @@ def test_context_stands_around_its_match_in_the_direction_of_reading(pipeline, m
         assert page.context.tolist() == [True, False, True]
 
 
-async def test_a_page_that_ran_out_of_time_goes_on_where_it_stopped(pipeline, make):
+async def test_a_page_that_ran_out_of_time_goes_on_where_it_stopped(pipeline: Any, make: Any) -> None:
     """Even when it found nothing: the next one must not begin at the start again."""
     for part in range(4):
         pipeline.append(make.numbered("demo", 50, start=part * 50))
@@ -212,14 +235,14 @@ async def test_a_page_that_ran_out_of_time_goes_on_where_it_stopped(pipeline, ma
     assert 2 <= rounds <= 10
 
 
-async def test_a_search_stops_when_nobody_waits_for_it(pipeline, make):
+async def test_a_search_stops_when_nobody_waits_for_it(pipeline: Any, make: Any) -> None:
     """A search whose client is gone gives its thread back."""
     pipeline.append(make.numbered("demo", 50))
     with pytest.raises(AbandonedError):
         await pipeline.reader.page(Selection("demo", 10, lines=LineFilter(text="x")), gone=lambda: True)
 
 
-async def test_a_page_is_bounded_in_bytes(pipeline, make, monkeypatch):
+async def test_a_page_is_bounded_in_bytes(pipeline: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of long lines ends early, and none is left out."""
     monkeypatch.setattr(pages, "PAGE_BYTES", 1000)
     rows = [make.row(order_ns=BASE + number, offset=number, message=b"x" * 300) for number in range(20)]
@@ -229,7 +252,7 @@ async def test_a_page_is_bounded_in_bytes(pipeline, make, monkeypatch):
     assert await asyncio.to_thread(run_through, pipeline, Selection("demo", 100)) == list(range(20))
 
 
-async def test_last_lines_counts_a_long_line_once_and_never_begins_in_the_middle(pipeline, make):
+async def test_last_lines_counts_a_long_line_once_and_never_begins_in_the_middle(pipeline: Any, make: Any) -> None:
     """A line of several rows is one line of the contract."""
     rows = [
         make.row(order_ns=BASE + line, offset=line * 10, continuation=piece, message=b"%d.%d" % (line, piece))
@@ -244,7 +267,7 @@ async def test_last_lines_counts_a_long_line_once_and_never_begins_in_the_middle
         assert table["message"].to_pylist() == expected
 
 
-async def test_summaries_count_what_is_not_deleted(pipeline, make):
+async def test_summaries_count_what_is_not_deleted(pipeline: Any, make: Any) -> None:
     """Of an app deleted lately, rows are counted one by one; the table may still have them."""
     pipeline.append(make.numbered("demo", 10), make.numbered("other", 3))
     pipeline.commit()
@@ -258,7 +281,9 @@ async def test_summaries_count_what_is_not_deleted(pipeline, make):
     assert found[0].last_ns == BASE + 201_000_000
 
 
-async def test_rows_of_a_queue_that_was_replaced_are_seen_whatever_their_offsets(pipeline, make, tmp_path):
+async def test_rows_of_a_queue_that_was_replaced_are_seen_whatever_their_offsets(
+    pipeline: Any, make: Any, tmp_path: Path
+) -> None:
     """A follow's start at low offsets of the new queue says nothing about rows of the old one."""
     pipeline.append(*[make.numbered("demo", 1, start=number) for number in range(20)])
     pipeline.commit()
@@ -270,26 +295,27 @@ async def test_rows_of_a_queue_that_was_replaced_are_seen_whatever_their_offsets
     assert (await newer.reader.page(Selection("demo", 100))).table.num_rows == 0
 
 
-async def test_a_view_that_the_head_outran_is_taken_again(pipeline, make):
+async def test_a_view_that_the_head_outran_is_taken_again(
+    pipeline: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Commit and eviction between the table's look and the head's: the rows are in a newer version."""
     pipeline.append(make.numbered("demo", 5))
     refresh, calls = pipeline.reader_table.refresh, []
 
-    def late():
+    def late() -> Any:
         snapshot = refresh()
         if not calls:
             pipeline.commit(evict=True)
         calls.append(snapshot.version)
         return snapshot
 
-    pipeline.reader.table = type("Late", (), {"refresh": staticmethod(late), "read": pipeline.reader_table.read,
-                                              "row_group_ends": pipeline.reader_table.row_group_ends, "queue_id": "q"})()  # fmt: skip
+    monkeypatch.setattr(pipeline.reader_table, "refresh", late)
     page = await pipeline.reader.page(Selection("demo", 100))
     assert page.table.num_rows == 5
     assert len(calls) == 2
 
 
-def test_pages_hold_the_schema_even_when_empty(pipeline):
+def test_pages_hold_the_schema_even_when_empty(pipeline: Any) -> None:
     """An app that nobody knows is empty, and no error."""
     page = asyncio.run(pipeline.reader.page(Selection("nobody", 5, lines=EVERY_LINE)))
     assert isinstance(page, Page)

@@ -4,6 +4,8 @@ import base64
 import csv
 import io
 import json
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,7 +19,7 @@ LOGS = "/v1/apps/demo/logs"
 
 
 @pytest.fixture
-async def served(pipeline, make, serve):
+async def served(pipeline: Any, make: Any, serve: Any) -> AsyncIterator[Any]:
     """Twenty lines of two processes, two releases and two streams, half of them committed; and one of odd bytes."""
     rows = [
         make.row(
@@ -41,7 +43,7 @@ async def served(pipeline, make, serve):
         yield served
 
 
-def numbers(lines):
+def numbers(lines: Any) -> Any:
     return [line["offset"] for line in lines]
 
 
@@ -77,7 +79,7 @@ def numbers(lines):
         ("text=nowhere", []),
     ],
 )
-async def test_parameters(served, query, expected):
+async def test_parameters(served: Any, query: str, expected: Any) -> None:
     """Context is of the same container: pod and container agree."""
     if "before" in query or "after" in query:  # every second line is of another container, every fourth of this pod
         query, expected = query.replace("line+7", "line+7"), [7 + (n - 7) * 2 for n in expected]
@@ -117,7 +119,7 @@ async def test_parameters(served, query, expected):
         ("sinse=5m", "sinse"),
     ],
 )
-async def test_a_parameter_that_is_wrong_is_named(served, query, name):
+async def test_a_parameter_that_is_wrong_is_named(served: Any, query: str, name: str) -> None:
     """400, as JSON."""
     status, error = await served.error(f"{LOGS}?{query}")
     assert status == 400
@@ -125,7 +127,7 @@ async def test_a_parameter_that_is_wrong_is_named(served, query, name):
 
 
 @pytest.mark.parametrize("query", ["format=text", "limit=5", "until=5m", "order=asc", "lines=10001", "cursor=x", "x=1"])
-async def test_a_follow_refuses_what_it_does_not_know(served, query):
+async def test_a_follow_refuses_what_it_does_not_know(served: Any, query: str) -> None:
     """Before the stream begins."""
     status, error = await served.error(f"{LOGS}/follow?{query}")
     assert status == 400
@@ -133,7 +135,7 @@ async def test_a_follow_refuses_what_it_does_not_know(served, query):
 
 
 @pytest.mark.parametrize("app", ["a%2Fb", "a%00b", "x" * 254, "a%0Ab"])
-async def test_a_name_that_no_app_can_have_is_refused(served, app):
+async def test_a_name_that_no_app_can_have_is_refused(served: Any, app: str) -> None:
     """Whatever the route."""
     for path in (f"/v1/apps/{app}/logs", f"/v1/apps/{app}/logs/follow"):
         status, error = await served.error(path)
@@ -141,14 +143,14 @@ async def test_a_name_that_no_app_can_have_is_refused(served, app):
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/apps/demo", "/v1/apps/demo/logs/", "/v1/nope"])
-async def test_an_unknown_route_is_404_as_json(served, path):
+async def test_an_unknown_route_is_404_as_json(served: Any, path: str) -> None:
     """`/v1/apps/demo` is there for DELETE only."""
     status, error = await served.error(path)
     assert status == (405 if path == "/v1/apps/demo" else 404)
     assert error
 
 
-async def test_an_app_without_lines_is_empty_and_no_error(served):
+async def test_an_app_without_lines_is_empty_and_no_error(served: Any) -> None:
     """Since it may have some in a moment."""
     for form in params.PAGE_FORMATS:
         status, headers, body = await served.get(f"/v1/apps/nobody/logs?format={form}")
@@ -158,7 +160,7 @@ async def test_an_app_without_lines_is_empty_and_no_error(served):
             assert body == b""
 
 
-async def test_pages_follow_each_other(served):
+async def test_pages_follow_each_other(served: Any) -> None:
     """Both ways, until there is no cursor."""
     for order, expected in (("asc", list(range(20))), ("desc", list(range(19, -1, -1)))):
         found, cursor, pages = [], "", 0
@@ -173,7 +175,7 @@ async def test_pages_follow_each_other(served):
         assert (found, pages) == (expected, 3)
 
 
-async def test_complete_up_to_is_the_watermark(served, pipeline):
+async def test_complete_up_to_is_the_watermark(served: Any, pipeline: Any) -> None:
     """Absent while a shard is unknown."""
     _, headers, _ = await served.get(LOGS)
     assert "Complete-Up-To" not in headers
@@ -182,7 +184,7 @@ async def test_complete_up_to_is_the_watermark(served, pipeline):
     assert headers["Complete-Up-To"] == "2026-11-24T00:00:00.000000003Z"
 
 
-async def test_ndjson_is_as_documented(served):
+async def test_ndjson_is_as_documented(served: Any) -> None:
     """`raw` only where the line is not UTF-8, `context` only where it is context."""
     (odd,) = await served.lines("/v1/apps/odd/logs")
     assert odd == {
@@ -205,14 +207,14 @@ async def test_ndjson_is_as_documented(served):
     assert [line.get("context") for line in with_context] == [True, None]
 
 
-async def test_text_gives_bytes_as_they_were(served):
+async def test_text_gives_bytes_as_they_were(served: Any) -> None:
     """With the nanoseconds, and what is in brackets as the contract has it."""
     status, headers, body = await served.get("/v1/apps/odd/logs?format=text")
     assert (status, headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
     assert body == b'2026-11-24T00:00:00.000000000Z odd[web.v3.x7k2p]: \xff"\x00\n,\r=x\n'
 
 
-async def test_csv_has_the_fields_of_ndjson(served):
+async def test_csv_has_the_fields_of_ndjson(served: Any) -> None:
     """Quoted as RFC 4180 says."""
     status, headers, body = await served.get("/v1/apps/odd/logs?format=csv")
     assert (status, headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
@@ -222,7 +224,7 @@ async def test_csv_has_the_fields_of_ndjson(served):
     assert record == {name: str(odd.get(name, "false")).replace("\x00", "NUL") for name in record}
 
 
-async def test_arrow_has_the_columns_of_the_table(served):
+async def test_arrow_has_the_columns_of_the_table(served: Any) -> None:
     """As an IPC stream, in the order asked for."""
     status, headers, body = await served.get(f"{LOGS}?format=arrow&order=desc&limit=12")
     assert (status, headers["Content-Type"]) == (200, "application/vnd.apache.arrow.stream")
@@ -233,7 +235,9 @@ async def test_arrow_has_the_columns_of_the_table(served):
     assert table["context"].to_pylist() == [True, False]
 
 
-async def test_a_long_line_cut_by_a_page_is_whole_when_pages_are_put_together(pipeline, make, serve):
+async def test_a_long_line_cut_by_a_page_is_whole_when_pages_are_put_together(
+    pipeline: Any, make: Any, serve: Any
+) -> None:
     """In text, as bytes."""
     rows = [
         make.row(order_ns=BASE + line, offset=line, continuation=piece, message=b"<%d.%d>" % (line, piece))
@@ -254,7 +258,7 @@ async def test_a_long_line_cut_by_a_page_is_whole_when_pages_are_put_together(pi
     assert [line.split("]: ")[1] for line in desc.decode().splitlines()] == expected[::-1]
 
 
-async def test_apps_and_deletion(served):
+async def test_apps_and_deletion(served: Any) -> None:
     """What there is of each, and 204 for what is gone."""
     _, _, body = await served.get("/v1/apps")
     assert json.loads(body)["apps"][0] == {
@@ -279,7 +283,7 @@ async def test_apps_and_deletion(served):
         (-(2**63), "1677-09-21T00:12:43.145224193Z"),
     ],
 )
-def test_times_have_nine_decimals_always(time_ns, text):
+def test_times_have_nine_decimals_always(time_ns: int, text: str) -> None:
     """Also at the ends of what 64 bits can hold, but for the very last nanosecond."""
     import numpy as np  # noqa: PLC0415
 
