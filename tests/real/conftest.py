@@ -56,7 +56,7 @@ def _running(brokers: list[real_kafka.Broker], value: T) -> Iterator[T]:
         yield value
     finally:
         for one in brokers:
-            one.kill()
+            one.remove()
 
 
 class OpenQueue:
@@ -64,6 +64,7 @@ class OpenQueue:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._topic = url.partition("?")[0].rpartition("/")[2]
         self._opened: list[Producer | Consumer] = []
 
     async def producer(self) -> Producer:
@@ -73,14 +74,15 @@ class OpenQueue:
         return producer
 
     async def consumer(self, group: str = "logger") -> Consumer:
-        """Open another consumer."""
-        consumer = await open_consumer(self.url, group=group)
+        """Open another consumer, of a group of this topic's own."""
+        consumer = await open_consumer(self.url, group=f"{group}-{self._topic}")
         self._opened.append(consumer)
         return consumer
 
-    async def member(self, name: str, group: str = "loggers") -> GroupConsumer:
-        """Join a group."""
-        member = await open_group_consumer(self.url, group=group, client_id=name)
+    async def member(self, name: str, *, instance: str | None = None) -> GroupConsumer:
+        """Join the group of this topic."""
+        group = f"loggers-{self._topic}"
+        member = await open_group_consumer(self.url, group=group, client_id=name, instance=instance)
         self._opened.append(member)
         return member
 
@@ -92,7 +94,7 @@ class OpenQueue:
 
 @pytest.fixture
 async def a_queue(broker: real_kafka.Broker) -> AsyncIterator[OpenQueue]:
-    """A new topic with 4 partitions; each test takes its own group names, since the broker is shared."""
+    """A new topic with 4 partitions, on the shared broker."""
     topic = f"t-{uuid4().hex[:12]}"
     url = f"kafka://{broker.server}/{topic}?create=1&partitions=4&replication=1&min_insync=1"
     await (await open_producer(url)).close()  # makes the topic

@@ -151,6 +151,11 @@ class Broker:
                 self.kill()
             self._process = None
 
+    def remove(self) -> None:
+        """End it and delete its data, which pytest would keep for three more runs."""
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     @property
     def _properties(self) -> Path:
         return self.folder / "server.properties"

@@ -131,6 +131,7 @@ async def test_the_producer_is_rebuilt_after_an_error_that_is_not_retriable(
         await producer.send(0, [b"b"])
     assert await producer.send(0, [b"b"]) == 1
     assert producer._generation is not first
+    assert first._sender_task().done()
     assert await read(consumer, 0, 2) == [b"a", b"b"]
 
 
@@ -167,7 +168,24 @@ async def test_a_record_that_the_topic_does_not_take_is_fatal_and_the_producer_l
     assert await read(consumer, 0, 1) == [b"small"]
 
 
-async def test_a_cancelled_send_is_never_repeated_behind_the_callers_back(
+async def test_a_send_given_up_is_never_repeated_behind_the_callers_back(
+    own_broker: real_kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer
+) -> None:
+    await producer.send(0, [b"a"])
+    await asyncio.to_thread(own_broker.kill)
+    with pytest.raises(QueueUnavailableError):
+        await producer.send(0, [b"failed"])
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await producer.send(0, [b"cancelled"])
+    own_broker.start()
+    await asyncio.to_thread(own_broker.wait)
+    for value in (b"b", b"c", b"d"):
+        await persist(producer, 0, value)
+    assert await read(consumer, 0, (await consumer.ends())[0]) == [b"a", b"b", b"c", b"d"]
+
+
+async def test_a_cancelled_send_that_was_on_its_way_keeps_the_order(
     own_broker: real_kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer
 ) -> None:
     await producer.send(0, [b"a"])

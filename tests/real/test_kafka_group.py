@@ -16,7 +16,7 @@ class AQueue:
     """The fixture `a_queue`; see `conftest.OpenQueue`."""
 
     producer: Callable[[], Awaitable[Producer]]
-    member: Callable[[str], Awaitable[GroupConsumer]]
+    member: Callable[..., Awaitable[GroupConsumer]]
 
 
 async def settled(*members: GroupConsumer) -> list[Assignment]:
@@ -130,3 +130,15 @@ async def test_a_commit_covers_only_what_is_owned(a_queue: AQueue) -> None:
     await one.commit(dict.fromkeys(ALL, 1))
     committed = await one.committed()
     assert committed == {p: int(p in mine.partitions) for p in ALL}
+
+
+async def test_a_named_member_has_its_partitions_again_after_a_short_restart(a_queue: AQueue) -> None:
+    one, two = await a_queue.member("one", instance="one"), await a_queue.member("two", instance="two")
+    before = await settled(one, two)
+    await two.close()
+    again = await a_queue.member("two", instance="two")
+    async with asyncio.timeout(30):
+        while again.assignment.partitions != before[1].partitions:
+            await again.changed(again.assignment.generation)
+            assert again.assignment.partitions in (frozenset(), before[1].partitions)
+    assert one.assignment.partitions == before[0].partitions

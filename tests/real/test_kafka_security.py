@@ -50,7 +50,7 @@ def secured(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         real_tls.allow(folder, broker, "--operation", "Describe", "--topic", "seen")
         yield Secured(broker.server, folder)
     finally:
-        broker.kill()
+        broker.remove()
 
 
 @pytest.fixture

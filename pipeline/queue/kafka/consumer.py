@@ -31,6 +31,9 @@ LONG_POLL_MS: Final = 250
 IDENTITY_SECONDS: Final = 10.0
 """How often a consumer in use looks whether the topic is still the one that it was opened on, and anybody answers."""
 
+ASK_SECONDS: Final = 3.0
+"""How long one broker may take to answer that, before the next is asked."""
+
 
 class KafkaConsumer:
     """Reads records from positions that the caller keeps; see `pipeline.queue.Consumer`. One `fetch` at a time.
@@ -309,10 +312,11 @@ async def _ask(client: AIOKafkaConsumer, options: KafkaOptions) -> Topic | None:
         KafkaError: No broker answers.
     """
     low = client._client  # noqa: SLF001 - it keeps the connections; another client would need others
-    failure: KafkaError | None = None
+    failure: KafkaError | TimeoutError | None = None
     for broker in low.cluster.brokers():
         try:
-            return read_topic(options, await low.send(broker.nodeId, TopicMetadataRequest(options.topic)))
-        except KafkaError as error:
+            async with asyncio.timeout(ASK_SECONDS):
+                return read_topic(options, await low.send(broker.nodeId, TopicMetadataRequest(options.topic)))
+        except (KafkaError, TimeoutError) as error:
             failure = error
     raise failure or KafkaError("no broker is known")

@@ -23,6 +23,9 @@ BATCHES_IN_FLIGHT: Final = 32
 IDENTITY_SECONDS: Final = 10.0
 """How often a producer in use looks whether the topic is still the one that it was opened on."""
 
+IDENTIFY_SECONDS: Final = 2.0
+"""How long this may hold up a send: one broker of several may hang."""
+
 
 @dataclass(slots=True)
 class _Lane:
@@ -160,8 +163,9 @@ class KafkaProducer:
     async def _identify(self, generation: Generation) -> None:
         self._identify_at = asyncio.get_running_loop().time() + IDENTITY_SECONDS
         try:
-            topic = await generation.topic()
-        except KafkaError:
+            async with asyncio.timeout(IDENTIFY_SECONDS):
+                topic = await generation.topic()
+        except (KafkaError, TimeoutError):
             return  # if no broker answers, the send that follows says so
         now = "" if topic is None else topic.queue_id
         if now != self._topic.queue_id:
