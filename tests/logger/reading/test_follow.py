@@ -320,3 +320,31 @@ async def test_a_full_buffer_is_let_go_and_the_follower_catches_up(pipeline: Any
     assert subscription.overflowed
     assert subscription.take() is None
     assert subscription.waiting == 20
+
+
+async def test_what_the_head_let_go_before_the_hub_saw_it_comes_from_the_table(pipeline: Any, make: Any) -> None:
+    """A small budget of the head may drop a batch as soon as it is committed."""
+    hub = make_hub(pipeline)
+    reader = Reader(pipeline, hub, FollowRequest("demo", lines=0))
+    async with running(hub), reading(reader):
+        await until(lambda: hub._subscriptions)
+        pipeline.append([row_of(make, 0)])
+        pipeline.commit(evict=True)
+        pipeline.append([row_of(make, 1)])
+        await until(lambda: len(reader.lines) == 2)
+    assert reader.offsets == [0, 1]
+
+
+async def test_a_client_that_hangs_up_while_catching_up_two_shards_goes_on_in_both(pipeline: Any, make: Any) -> None:
+    """The cursor of a line of one shard tells how far the other is, also within a record."""
+    hub = make_hub(pipeline, limit_lines=0)
+    reader = Reader(pipeline, hub, FollowRequest("demo", lines=0))
+    async with running(hub), reading(reader):
+        await until(lambda: hub._subscriptions)
+        for number in range(0, 12, 2):
+            pipeline.append([row_of(make, number)], shard=1)
+            pipeline.append([row_of(make, number + 1)], shard=0)
+        await until(lambda: len(reader.lines) == 12)
+    for count, token in enumerate(reader.tokens, 1):
+        again = await take(pipeline, hub, FollowRequest("demo", cursor=decode_cursor(token)), 12 - count)
+        assert sorted(again.offsets) == sorted(set(range(12)) - set(reader.offsets[:count]))

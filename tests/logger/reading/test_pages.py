@@ -94,7 +94,7 @@ def run_through(pipeline: Any, selection: Any) -> Any:
     limit=st.integers(1, 7),
     since=st.none() | st.integers(0, 7),
     until=st.none() | st.integers(0, 7),
-    deleted_at=st.none() | st.integers(0, 40),
+    deleted_at=st.none() | st.integers(0, 8),
 )
 def test_pages_are_what_grep_and_sort_find(
     make: Any,
@@ -323,3 +323,32 @@ def test_pages_hold_the_schema_even_when_empty(pipeline: Any) -> None:
     assert page.table.num_rows == 0
     assert isinstance(page.table, pa.Table)
     assert np.array_equal(ids(page.table), [])
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_pieces_that_touch_in_time_are_merged_by_the_whole_key(
+    pipeline: Any, make: Any, descending: bool
+) -> None:
+    """The later file's first line comes before the earlier file's last, which has the same time."""
+    pipeline.append([make.row(order_ns=BASE + step, ordinal=1, offset=step) for step in range(4)])
+    pipeline.commit(evict=True)
+    pipeline.append([make.row(order_ns=BASE + 3 + step, ordinal=0, offset=10 + step) for step in range(4)])
+    pipeline.commit(evict=True)
+    page = await pipeline.reader.page(Selection("demo", 100, descending))
+    expected = [0, 1, 2, 10, 3, 11, 12, 13]
+    assert ids(page.table) == (expected[::-1] if descending else expected)
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["head", "table"])
+async def test_of_a_piece_with_deleted_and_newer_rows_only_the_newer_are_seen(
+    pipeline: Any, make: Any, committed: bool
+) -> None:
+    """As in a file that was written after the deletion, or merged."""
+    pipeline.append(make.numbered("demo", 5))
+    await pipeline.reader.delete("demo")
+    pipeline.append(make.numbered("demo", 3, start=10))
+    if committed:
+        pipeline.commit(evict=True)
+    assert ids((await pipeline.reader.page(Selection("demo", 100))).table) == [1000, 1100, 1200]
+    assert (await pipeline.reader.last_lines("demo", 100)).num_rows == 3
+    assert [app.lines for app in await pipeline.reader.apps(lambda _: True)] == [3]

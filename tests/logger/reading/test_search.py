@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from logger.filter import LineFilter
@@ -18,6 +18,7 @@ texts = st.text(alphabet="ab\u00e9\x00", max_size=6)
 
 
 @settings(max_examples=200, deadline=None)
+@example(rows=["a", "b"], needle="ab", start=0, cut=0)
 @given(rows=st.lists(texts, max_size=30), needle=texts.filter(bool), start=st.integers(0, 5), cut=st.integers(0, 5))
 def test_contains_is_what_python_finds(rows: Any, needle: str, start: int, cut: int) -> None:
     """Never across two rows, in any slice of a column, however dense the hits are."""
