@@ -15,7 +15,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from logger.store import Store, translated
+from logger.store import Store
 from pipeline.errors import FormatError, StoreUnavailableError
 
 LOG_FOLDER: Final = "_delta_log"
@@ -41,6 +41,7 @@ class LogState:
 class _File(msgspec.Struct, frozen=True):
     path: str
     size: int | None = None
+    stats: str | None = None
 
 
 class _Removal(msgspec.Struct, frozen=True, rename="camel"):
@@ -77,23 +78,23 @@ def checkpoint_name(version: int) -> str:
     return f"{LOG_FOLDER}/{version:020}.checkpoint.parquet"
 
 
-def read_log(store: Store, since: LogState = EMPTY, *, up_to: int | None = None) -> LogState:
-    """Follow the log from a state known before.
+def read_log(store: Store, since: LogState = EMPTY) -> LogState:
+    """Follow the log from a state known before to its end.
 
     Args:
-        store: The table's folder.
+        store: Where the table lies.
         since: The state to go on from; returned as it is when there is nothing new.
-        up_to: Stop at this version, which must exist; `None` reads to the end.
 
     Raises:
-        StoreUnavailableError: The storage fails, or the log has no way to `up_to` (any more, or yet).
+        StoreUnavailableError: The storage fails.
         FormatError: An entry or checkpoint is none.
     """
-    state = _follow(store, since, up_to)
-    if state.version != up_to and (newest := last_checkpoint(store)) > state.version:
-        state = _follow(store, _read_checkpoint(store, newest), up_to)
-    if up_to is not None and state.version != up_to:
-        raise StoreUnavailableError(f"the log does not lead from version {since.version} to {up_to}")
+    state = since
+    if since.version < 0 and (newest := last_checkpoint(store)) >= 0:
+        state = _read_checkpoint(store, newest)
+    state = _follow(store, state)
+    if (newest := last_checkpoint(store)) > state.version:  # entries are gone, of which the last may be one
+        state = _follow(store, _read_checkpoint(store, newest))
     return state
 
 
@@ -120,6 +121,26 @@ def read_removals(store: Store) -> dict[str, int]:
     return removed
 
 
+def read_statistics(store: Store, paths: frozenset[str]) -> dict[str, str]:
+    """What the newest version of the log says about the rows of some data files: JSON by path.
+
+    Raises:
+        StoreUnavailableError: The storage fails.
+        FormatError: An entry or checkpoint is none.
+    """
+    found: dict[str, str] = {}
+    version = last_checkpoint(store)
+    if version >= 0:
+        rows: list[Any] = _read_columns(store, version, ["add.path", "add.stats"]).column("add").drop_null().to_pylist()
+        found = {row["path"]: row["stats"] for row in rows if row["path"] in paths and row.get("stats")}
+    while (entry := store.get(entry_name(version + 1))) is not None:
+        version += 1
+        for action in _decode(entry, version):
+            if action.add is not None and action.add.path in paths and action.add.stats:
+                found[action.add.path] = action.add.stats
+    return found
+
+
 def last_checkpoint(store: Store) -> int:
     """Version of the newest checkpoint; -1 when there is none."""
     hint = store.get(_LAST_CHECKPOINT)
@@ -132,15 +153,16 @@ def last_checkpoint(store: Store) -> int:
     return max((int(name[1]) for name in names if name), default=-1)
 
 
-def _follow(store: Store, state: LogState, up_to: int | None) -> LogState:
-    if up_to is not None and state.version > up_to:
+def _follow(store: Store, state: LogState) -> LogState:
+    version, found = state.version, store.get(entry_name(state.version + 1))
+    if found is None:
         return state
     files, transactions = dict(state.files), dict(state.transactions)
-    version = state.version
-    while version != up_to and (entry := store.get(entry_name(version + 1))) is not None:
+    while found is not None:
         version += 1
-        _apply(entry, version, files, transactions)
-    return LogState(version, files, transactions) if version != state.version else state
+        _apply(found, version, files, transactions)
+        found = store.get(entry_name(version + 1))
+    return LogState(version, files, transactions)
 
 
 def _apply(entry: bytes, version: int, files: dict[str, int], transactions: dict[str, int]) -> None:
@@ -167,8 +189,13 @@ def _decode(entry: bytes, version: int) -> list[_Action]:
 
 def _read_columns(store: Store, version: int, columns: list[str]) -> pa.Table:
     name = checkpoint_name(version)
-    with translated(f"reading {name}"), store.reading(name) as source:
-        return pq.ParquetFile(source).read(columns=columns, use_threads=False)
+    try:
+        with store.reading(name) as source:
+            return pq.ParquetFile(source).read(columns=columns, use_threads=False)
+    except pa.ArrowInvalid as error:
+        raise FormatError(f"{name} is no checkpoint: {error}") from error
+    except OSError as error:
+        raise StoreUnavailableError(f"reading {name}: {error}") from error
 
 
 def _read_checkpoint(store: Store, version: int) -> LogState:

@@ -62,20 +62,28 @@ class Snapshot:
         positions: Next queue offset of each shard as of exactly this version; a shard never committed is absent.
         files: By path.
         catalog: App to the files that have rows of it; made from `files` when it is not given.
+        damaged: Stand-ins for files that cannot be read, by path. They are in neither of the two above.
     """
 
     version: int
     positions: Mapping[int, int]
     files: Mapping[str, FileEntry]
     catalog: Catalog = field(default_factory=dict, repr=False)
+    damaged: Mapping[str, FileEntry] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.files and not self.catalog:
             object.__setattr__(self, "catalog", change_catalog({}, added=self.files.values(), removed=()))
 
     def of_app(self, app: str) -> tuple[FileEntry, ...]:
-        """Files that have rows of `app`, in the order in which this reader learned of them; one lookup."""
-        return self.catalog.get(app, ())
+        """Files that have rows of `app`, in the order in which this reader learned of them; one lookup.
+
+        Damaged ones that may have some come last: reading them fails.
+        """
+        readable = self.catalog.get(app, ())
+        if not self.damaged:
+            return readable
+        return (*readable, *(entry for entry in self.damaged.values() if app in entry.apps))
 
     def apps(self) -> Iterable[str]:
         """Names of all apps that have rows, in no order."""

@@ -1,18 +1,16 @@
-"""The seam between the table and what it is stored on: everything that Delta itself does not read or write.
+"""The seam between the table and what it is stored on.
 
-A store is a folder of named objects: data files, the Delta log's entries, and small objects under `_state/`. An object
-is written once, whole and durable, and never changed. A local folder is the only kind so far; a bucket fits behind the
-same few methods.
+A store holds named objects: data files, the Delta log's entries, and small objects under `_state/`. An object is
+written once, whole and durable, and never changed. `logger.folder` keeps them on a local disk, `logger.bucket` in an
+S3-compatible bucket; nothing else knows the difference.
 """
 
-import contextlib
-import os
-import secrets
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-from urllib.parse import unquote, urlsplit
+from typing import Final, Protocol
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import pyarrow as pa
 
@@ -21,6 +19,13 @@ from pipeline.names import TABLE_DIRECTORY
 
 TEMPORARY_SUFFIX: Final = ".tmp"
 """Of an object not yet whole; what a crash leaves of it is swept with the orphans."""
+
+Span = tuple[int, int]
+"""Bytes `[start, stop)` of an object."""
+
+
+class GoneError(StoreUnavailableError):
+    """There is no object of that name (any more)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,161 +41,112 @@ class ObjectFact:
     modified_ms: int
 
 
-@contextlib.contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Raise `StoreUnavailableError` in place of the operating system's errors (no room, I/O error, not there)."""
-    try:
-        yield
-    except OSError as error:
-        raise StoreUnavailableError(f"{doing}: {error}") from error
+class Store(Protocol):
+    """Where a table lies. Methods block, and are safe to call from many threads.
 
-
-class Store:
-    """A table's folder on a local disk. Methods block, are safe to call from many threads.
-
-    All of them raise `StoreUnavailableError` when the disk has no room or fails.
+    All of them raise `StoreUnavailableError` when the storage fails, does not answer in time, or has no room.
     """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
 
     @property
     def uri(self) -> str:
         """What deltalake opens."""
-        return str(self._root)
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """How deltalake opens it."""
+
+    @property
+    def readers(self) -> int:
+        """How many small objects are best read at a time: one on a disk, many where each costs a round trip."""
+
+    @property
+    def may_tear(self) -> bool:
+        """Whether a power failure can leave an object of deltalake's that is not whole."""
 
     def put(self, name: str, data: bytes) -> None:
         """Write a new object, durably.
 
         Raises:
-            FileExistsError: The object is there already, and is left as it is.
+            FileExistsError: Another one is there already, and is left as it is.
         """
-        path = self._root / name
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
-        exists = False
-        with translated(f"writing {name}"):
-            self._make_folder(path.parent)
-            try:
-                temporary.write_bytes(data)
-                _sync(temporary)
-                try:
-                    os.link(temporary, path)
-                except FileExistsError:
-                    exists = True
-            finally:
-                temporary.unlink(missing_ok=True)
-            _sync(path.parent)
-        if exists:
-            raise FileExistsError(name)
 
-    @contextlib.contextmanager
-    def writing(self, name: str) -> Iterator[pa.NativeFile]:
-        """Write a new object as a stream; it is durable after the block, and gone when the block fails."""
-        path = self._root / name
-        with translated(f"writing {name}"):
-            self._make_folder(path.parent)
-            try:
-                with pa.OSFile(str(path), "wb") as sink:
-                    yield sink
-                _sync(path)
-                _sync(path.parent)
-            except BaseException:
-                path.unlink(missing_ok=True)
-                raise
+    def writing(self, name: str) -> AbstractContextManager[pa.NativeFile]:
+        """Write a new object as a stream; it is durable after the block, and not there when the block fails."""
 
-    def reading(self, name: str) -> pa.NativeFile:
-        """Open an object for reading at any place."""
-        with translated(f"reading {name}"):
-            return pa.OSFile(str(self._root / name), "rb")
+    def reading(self, name: str, spans: Sequence[Span] | None = None) -> pa.NativeFile:
+        """Open an object for reading.
+
+        Args:
+            name: Of the object.
+            spans: What will be read of it; `None` for all.
+
+        Raises:
+            GoneError: It is not there.
+        """
+
+    def tail(self, name: str, *, size_bytes: int, count: int) -> bytes:
+        """Read the last `count` bytes, or all that there are, of an object of `size_bytes`.
+
+        Raises:
+            GoneError: It is not there.
+        """
 
     def get(self, name: str) -> bytes | None:
         """An object's bytes; `None` when there is none of that name."""
-        with translated(f"reading {name}"):
-            try:
-                return (self._root / name).read_bytes()
-            except FileNotFoundError:
-                return None
 
     def exists(self, name: str) -> bool:
         """Whether there is an object of that name."""
-        with translated(f"looking for {name}"):
-            return (self._root / name).exists()
 
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders right below the root that begin with `prefix`, sorted."""
-        with translated("listing"):
-            return sorted(path.name for path in self._root.glob(f"{prefix}*") if path.is_dir())
 
     def objects(self, folder: str) -> list[ObjectFact]:
         """The objects right below `folder`, sorted by name; empty when there is no such folder."""
-        facts = []
-        with translated(f"listing {folder}"), contextlib.suppress(FileNotFoundError):
-            for item in os.scandir(self._root / folder):
-                with contextlib.suppress(FileNotFoundError):
-                    if item.is_file():
-                        facts.append(ObjectFact(f"{folder}/{item.name}", item.stat().st_mtime_ns // 1_000_000))
-        return sorted(facts, key=lambda fact: fact.name)
 
     def delete(self, name: str) -> None:
         """Delete an object, if it is there."""
-        with translated(f"deleting {name}"):
-            (self._root / name).unlink(missing_ok=True)
 
     def drop_folder(self, folder: str) -> None:
         """Take away an empty folder; one that is in use, or not there, is left."""
-        with contextlib.suppress(OSError):
-            (self._root / folder).rmdir()
 
     def set_aside(self, name: str, suffix: str) -> None:
         """Rename an object that cannot be read, so that a person can look at it."""
-        with translated(f"setting aside {name}"):
-            path = self._root / name
-            path.rename(path.with_name(path.name + suffix))
-            _sync(path.parent)
 
-    def sync(self, names: list[str]) -> None:
-        """Make objects durable that something else wrote (deltalake writes the log and does not wait for the disk).
-
-        One that is no longer there is passed over: the log's old entries are cleaned up.
-        """
-        with translated("syncing"):
-            for name in names:
-                with contextlib.suppress(FileNotFoundError):
-                    _sync(self._root / name)
-            for folder in {(self._root / name).parent for name in names}:
-                _sync(folder)
-
-    def _make_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            for made in (folder.parent, self._root, self._root.parent):
-                _sync(made)
+    def sync(self, names: Sequence[str]) -> None:
+        """Make objects durable that something else wrote; one that is no longer there is passed over."""
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def open_store(url: str) -> Store:
-    """Open the table's folder in the store that `url` names; it is made if it is not there.
+def open_store(url: str, *, cache: Path | None = None, cache_bytes: int = 0) -> Store:
+    """Open the table's place in the store that `url` names.
 
     Args:
-        url: A folder's path, or `file:///path`.
+        url: A folder's path or `file:///path`, which is made if it is not there; or `s3://bucket/prefix`.
+        cache: Folder for the cache of a bucket's objects; `None` for no cache.
+        cache_bytes: Most bytes that the cache takes.
 
     Raises:
-        SettingsError: The URL is of a kind that is not supported.
+        SettingsError: The URL is of a kind that is not supported, or its bucket is not described well enough.
         StoreUnavailableError: The folder cannot be made.
     """
     parts = urlsplit(url)
     if parts.scheme == "s3":
-        raise SettingsError(f"STORE_URL={url!r}: object stores are not supported yet, name a folder")
+        return _open_bucket(url, parts, cache=cache, cache_bytes=cache_bytes)
+    from logger.folder import open_folder  # noqa: PLC0415 - it imports this module
+
     if not url or (parts.scheme not in {"", "file"}) or (parts.scheme == "file" and parts.netloc):
-        raise SettingsError(f"STORE_URL={url!r}: allowed are a folder's path and file:///path")
-    root = Path(unquote(parts.path) if parts.scheme == "file" else url).absolute() / TABLE_DIRECTORY
-    with translated(f"making {root}"):
-        root.mkdir(parents=True, exist_ok=True)
-    return Store(root)
+        raise SettingsError(f"STORE_URL={url!r}: allowed are a folder's path, file:///path and s3://bucket/prefix")
+    return open_folder(Path(unquote(parts.path) if parts.scheme == "file" else url).absolute() / TABLE_DIRECTORY)
+
+
+def _open_bucket(url: str, parts: SplitResult, *, cache: Path | None, cache_bytes: int) -> Store:
+    from logger.bucket import open_bucket  # noqa: PLC0415 - a logger with a folder need not load the client
+    from logger.diskcache import DiskCache  # noqa: PLC0415 - same
+
+    prefix = parts.path.strip("/")
+    if not parts.netloc or parts.query or parts.fragment or "//" in prefix:
+        raise SettingsError(f"STORE_URL={url!r}: a bucket is named as s3://bucket/prefix")
+    try:
+        kept = DiskCache(cache, limit_bytes=cache_bytes) if cache is not None and cache_bytes > 0 else None
+    except OSError as error:
+        raise SettingsError(f"LOGGER_CACHE={str(cache)!r}: {error}") from error
+    return open_bucket(parts.netloc, f"{prefix}/{TABLE_DIRECTORY}".strip("/"), cache=kept)

@@ -11,27 +11,37 @@ The protocol of a commit (rows, queue positions and resume state become visible 
     advance            again: only finding my id there says that it worked
 """
 
+import contextlib
+import math
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date as Date  # noqa: N812 - `date` is the partition column here
 from typing import Final, Self
 
 import pyarrow as pa
+import structlog
 
-from logger.commit import CommitRefusedError, LogWriter, add_action
+from logger.actions import add_action
+from logger.commit import CommitRefusedError, LogWriter
 from logger.datafile import write_data_file
 from logger.deltalog import EMPTY, LogState, read_log
 from logger.readfile import FileReader
 from logger.snapshot import FileEntry, Snapshot
 from logger.state import UNREFERENCED_SECONDS, id_ms, new_id, read_state, write_state
-from logger.store import Store, open_store
+from logger.store import GoneError, Store, open_store
 from logger.view import View, position_id, standing, state_id
-from pipeline.errors import FencedError, StoreUnavailableError
+from pipeline.errors import FencedError, FormatError, StoreUnavailableError
 from pipeline.failpoints import failpoint
 
-ATTEMPTS: Final = 10
-"""A commit gives way to this many others before it counts as the storage not answering (deltalake tries 15 in each)."""
+log = structlog.get_logger()
+
+ATTEMPTS: Final = 50
+"""A commit gives way to this many others before it counts as the storage not answering."""
+
+CHECKPOINT_VERSIONS: Final = 200
+"""Ingest writes a checkpoint of the log itself when upkeep, which does so sooner, has not for this many versions."""
 
 NOWHERE: Final = (0, 0)
 """Position and state id of a shard that was never committed."""
@@ -66,6 +76,7 @@ class IngestTable:
         self._view = View(store, queue_id)
         self._held: dict[int, tuple[int, int]] = {}
         self._prepared: _Prepared | None = None
+        self._checked = self._log.state.version
         self._take(self._log.advance())
 
     @classmethod
@@ -127,7 +138,9 @@ class IngestTable:
             prepared = self._prepare(parts, positions, states)
             for _ in range(ATTEMPTS):
                 if self._is_in(prepared, self._log.advance()):
-                    return self._adopt(prepared)
+                    snapshot = self._adopt(prepared)
+                    self._checkpoint()
+                    return snapshot
                 self._check_fence(positions)
                 self._append(prepared)
         raise StoreUnavailableError(f"{ATTEMPTS} commits were refused in favour of others")
@@ -198,6 +211,16 @@ class IngestTable:
         self._prepared = None
         return snapshot
 
+    def _checkpoint(self) -> None:
+        """Keep the log short for whoever opens the table, if nobody else does; the commit stands all the same."""
+        if self._log.state.version - self._checked < CHECKPOINT_VERSIONS:
+            return
+        self._checked = self._log.state.version
+        try:
+            self._log.checkpoint_if_due(CHECKPOINT_VERSIONS, clean_up=False)
+        except StoreUnavailableError as error:
+            log.warning("no checkpoint of the log", error=str(error))
+
     def _take(self, state: LogState) -> Snapshot:
         snapshot = self._view.at(state)
         self._held = standing(state, self._queue_id)
@@ -230,6 +253,7 @@ class TableReader:
         self._view = View(store, queue_id)
         self._files = FileReader(store)
         self._state = EMPTY
+        self._looked = -math.inf
         self.refresh()
 
     @classmethod
@@ -258,24 +282,44 @@ class TableReader:
         Raises:
             StoreUnavailableError: The storage fails.
         """
+        asked = time.monotonic()
         with self._lock:
-            for attempt in range(ATTEMPTS):
-                self._state = read_log(self._store, self._state)
-                try:
+            if self._looked > asked:  # another has looked since: many queries at once share one look
+                return self._view.snapshot
+            started = time.monotonic()
+            snapshot = self._look()
+            self._looked = started
+            return snapshot
+
+    def _look(self) -> Snapshot:
+        self._state = read_log(self._store, self._state)
+        for _ in range(ATTEMPTS):
+            try:
+                return self._view.at(self._state, gone_is_damage=False)
+            except GoneError:
+                # Mostly a file that was taken out of the table and swept since: the log knows by now.
+                before, self._state = self._state, read_log(self._store, self._state)
+                if self._state is before:
                     return self._view.at(self._state)
-                except StoreUnavailableError:
-                    # A file that was taken out of the table and swept since: the log knows by now.
-                    if attempt == ATTEMPTS - 1 or read_log(self._store, self._state) is self._state:
-                        raise
-        raise AssertionError
+        raise StoreUnavailableError("files are taken out of the table faster than they can be looked at")
 
     def read(self, entry: FileEntry, *, start: int, count: int, columns: Sequence[str]) -> pa.Table:
-        """See `logger.readfile.FileReader.read`."""
-        return self._files.read(entry, start=start, count=count, columns=columns)
+        """See `logger.readfile.FileReader.read`; to a query, a damaged file is storage that does not answer."""
+        with _unavailable():
+            return self._files.read(entry, start=start, count=count, columns=columns)
 
     def row_group_ends(self, entry: FileEntry) -> list[int]:
-        """See `logger.readfile.FileReader.row_group_ends`."""
-        return self._files.row_group_ends(entry)
+        """See `logger.readfile.FileReader.row_group_ends`; damage as in `read`."""
+        with _unavailable():
+            return self._files.row_group_ends(entry)
+
+
+@contextlib.contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except FormatError as error:
+        raise StoreUnavailableError(f"some lines cannot be read: {error}") from error
 
 
 def _check_arguments(parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]) -> None:

@@ -15,8 +15,10 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from logger.commit import CommitRefusedError, LogWriter, add_action, remove_action
-from logger.deltalog import LogState, last_checkpoint
+from logger.actions import add_action, remove_action
+from logger.catalogfile import Catalogs
+from logger.commit import CommitRefusedError, LogWriter
+from logger.deltalog import LogState
 from logger.plan import Task, doomed_by, plan_merges, plan_removals
 from logger.readfile import FileReader
 from logger.retention import Retention
@@ -35,8 +37,8 @@ from pipeline.service import Health
 
 log = structlog.get_logger()
 
-CHECKPOINT_VERSIONS: Final = 20
-"""A checkpoint of the log after this many versions: deltalake reads what comes after the last one at each commit."""
+CHECKPOINT_VERSIONS: Final = 50
+"""A checkpoint of the log after this many versions: whoever opens the table reads what comes after it."""
 
 VACUUM_SECONDS: Final = 900.0
 """How often leftovers are looked for: it lists all data files."""
@@ -46,6 +48,10 @@ TOMBSTONE_SECONDS: Final = 24 * 3600
 
 _FOOTERS_BYTES: Final = 16 * MIB
 _HEALTH_PART: Final = "upkeep"
+
+
+class DamagedFileError(FormatError):
+    """Lines are missing, and a person has to know; all that can be read is looked after and served."""
 
 
 class UpkeepMetrics:
@@ -59,6 +65,8 @@ class UpkeepMetrics:
         self.swept = Counter("logger_upkeep_swept", "Objects deleted from the store.", ["kind"], registry=registry)
         self.failures = Counter("logger_upkeep_failures", "Passes that an error ended.", registry=registry)
         self.files = Gauge("logger_table_files", "Data files of the table.", registry=registry)
+        self.damaged = Gauge("logger_table_damaged_files", "Data files that cannot be read.", registry=registry)
+        self.catalogs = Counter("logger_upkeep_catalogs", "Catalogs written.", registry=registry)
         self.version = Gauge("logger_table_version", "Newest version of the table.", registry=registry)
 
 
@@ -91,11 +99,12 @@ class Upkeep:
         self._metrics = metrics
         self._stop = stop
         self._log = LogWriter(store)
-        self._view = View(store, queue_id)
+        self._catalogs = Catalogs(store)
+        self._view = View(store, queue_id, catalogs=self._catalogs)
         self._reader = FileReader(store, cache_bytes=_FOOTERS_BYTES)
         self._clean: set[tuple[str, str, int]] = set()
         self._swept_at = -VACUUM_SECONDS
-        self._problem: FormatError | None = None
+        self._problem: DamagedFileError | None = None
 
     def run_once(self, now: datetime) -> None:
         """One pass.
@@ -111,15 +120,21 @@ class Upkeep:
         self._work(plan_removals(snapshot, doomed, loses_rows=self._loses_rows), doomed, kind="removal")
         self._work(plan_merges(self._snapshot(), today=now.date().isoformat()), doomed, kind="merge")
         self._retire(self._snapshot(), doomed, now)
-        self._checkpoint()
+        self._log.checkpoint_if_due(CHECKPOINT_VERSIONS, clean_up=True)
+        self._metrics.catalogs.inc(self._catalogs.update(self._snapshot().files.values(), today=now.date().isoformat()))
         if time.monotonic() - self._swept_at >= VACUUM_SECONDS:
             self._vacuum(now)
+        if damaged := sorted(self._view.snapshot.damaged):
+            self._problem = DamagedFileError(
+                f"data files cannot be read, their lines are missing: {', '.join(damaged)}"
+            )
         if self._problem is not None:
             raise self._problem
 
     def _snapshot(self) -> Snapshot:
         snapshot = self._view.at(self._log.advance())
         self._metrics.files.set(len(snapshot.files))
+        self._metrics.damaged.set(len(snapshot.damaged))
         self._metrics.version.set(snapshot.version)
         return snapshot
 
@@ -130,7 +145,7 @@ class Upkeep:
             try:
                 self._do(task, doomed, kind=kind)
             except FormatError as error:  # a damaged file must not keep the others from being looked after
-                self._problem = error
+                self._problem = DamagedFileError(str(error))
 
     def _do(self, task: Task, doomed: Doomed, *, kind: str) -> None:
         planned = self._log.state.transactions.get(_scope(task), 0)
@@ -173,7 +188,7 @@ class Upkeep:
         try:
             table = self._reader.read(entry, start=span.start, count=span.count, columns=["shard", "queue_offset"])
         except FormatError as error:
-            self._problem = error
+            self._problem = DamagedFileError(str(error))
             return False
         if below(positions, table).any():
             return True
@@ -197,10 +212,6 @@ class Upkeep:
             if positions is not None and self._loses_rows(entry, tombstone.app, positions):
                 return False
         return True
-
-    def _checkpoint(self) -> None:
-        if self._log.state.version - last_checkpoint(self._store) >= CHECKPOINT_VERSIONS:
-            self._log.checkpoint(clean_up=True)
 
     def _vacuum(self, now: datetime) -> None:
         swept = vacuum(self._store, self._log.advance(), now_ms=int(now.timestamp() * 1000))
@@ -268,6 +279,10 @@ async def run_upkeep(
                 )
             await asyncio.to_thread(upkeep.run_once, datetime.now(UTC))
             health.ready(_HEALTH_PART)
+        except DamagedFileError as error:
+            metrics.failures.inc()
+            health.ready(_HEALTH_PART)  # all else works: a logger that is taken out of service helps nobody
+            log.error("upkeep found damage", error=str(error))  # noqa: TRY400 - the message says it all
         except (RetriableError, FormatError) as error:
             metrics.failures.inc()
             health.broken(_HEALTH_PART, str(error))

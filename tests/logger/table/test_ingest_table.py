@@ -13,8 +13,8 @@ import pytest
 
 import logger.table
 from logger.commit import CommitRefusedError, LogWriter
+from logger.folder import FolderStore
 from logger.state import UNREFERENCED_SECONDS
-from logger.store import Store
 from logger.table import IngestTable, TableReader
 from pipeline.errors import FencedError, SettingsError, StoreUnavailableError
 
@@ -169,16 +169,16 @@ def test_a_full_disk_leaves_nothing_behind_and_the_repetition_works(
     table: IngestTable, rows: pa.Table, store_url: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The data file of the day before is whole, and goes as well."""
-    method = getattr(Store, step)
+    method = getattr(FolderStore, step)
     calls = iter(range(10))
 
-    def fail(self: Store, name: str, *arguments: Any) -> Any:
+    def fail(self: FolderStore, name: str, *arguments: Any) -> Any:
         if next(calls) == (1 if step == "writing" else 0):
             raise StoreUnavailableError("writing") from OSError(errno.ENOSPC, "no space left")
         return method(self, name, *arguments)
 
     parts = {"2026-11-23": rows.slice(0, 1), DATE: rows.slice(1)}
-    monkeypatch.setattr(Store, step, fail)
+    monkeypatch.setattr(FolderStore, step, fail)
     with pytest.raises(StoreUnavailableError):
         table.commit(parts=parts, positions={0: 2}, states={0: b""})
     assert data_files(store_url) == []
@@ -243,7 +243,9 @@ def test_the_log_states_rows_and_ranges(table: IngestTable, rows: pa.Table, stor
     }
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/x", "", "http://host/x", "file://host/x"])
+@pytest.mark.parametrize(
+    "url", ["", "http://host/x", "file://host/x", "s3://", "s3:///x", "s3://bucket/a//b", "s3://bucket/x?region=y"]
+)
 def test_a_store_that_is_not_supported_is_named(url: str) -> None:
     """At the start, with the setting's name."""
     with pytest.raises(SettingsError, match="STORE_URL"):
