@@ -13,7 +13,7 @@ from pipeline.queue import Consumer, Producer, open_consumer, open_producer
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-KILLS = int(os.environ.get("REAL_KILLS", "4"))
+KILLS = int(os.environ.get("REAL_KILLS", "3"))
 SEED = int(os.environ.get("REAL_SEED", "5"))
 WINDOW = 4
 """Sends to one partition under way at once."""
