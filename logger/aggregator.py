@@ -93,7 +93,13 @@ async def _open_stores(settings: LoggerSettings, queue_id: str) -> _Stores:
         try:
             return _Stores(
                 await asyncio.to_thread(IngestTable.open, settings.store_url, queue_id=queue_id),
-                await asyncio.to_thread(TableReader.open, settings.store_url, queue_id=queue_id),
+                await asyncio.to_thread(
+                    TableReader.open,
+                    settings.store_url,
+                    queue_id=queue_id,
+                    cache=Path(settings.cache),
+                    cache_bytes=settings.cache_bytes,
+                ),
                 await asyncio.to_thread(Tombstones.open, settings.store_url, queue_id=queue_id),
             )
         except StoreUnavailableError as error:

@@ -20,7 +20,20 @@ class LoggerSettings(CommonSettings):
     store_url: Annotated[str, StringConstraints(min_length=1)] = Field(
         "var/store",
         validation_alias="STORE_URL",
-        description="Where the table lies: a folder, or a bucket as `s3://bucket/prefix`.",
+        description="Where the table lies: a folder, or a bucket as `s3://bucket/prefix`, which the AWS variables "
+        "(`AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, ...) tell how to reach.",
+    )
+    cache: Annotated[str, StringConstraints(min_length=1)] = Field(
+        "var/cache",
+        validation_alias="LOGGER_CACHE",
+        description="Folder for what was read from a bucket; a table in a folder needs none.",
+    )
+    cache_bytes: int = Field(
+        1024 * MIB,
+        ge=0,
+        le=1024 * 1024 * MIB,
+        validation_alias="LOGGER_CACHE_BYTES",
+        description="Most bytes of the local disk that LOGGER_CACHE takes; 0 for no cache.",
     )
     listen: Listen = Field(
         "127.0.0.1:8088", validation_alias="LOGGER_LISTEN", description="`host:port` that the logger answers on."

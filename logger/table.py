@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date as Date  # noqa: N812 - `date` is the partition column here
+from pathlib import Path
 from typing import Final, Self
 
 import pyarrow as pa
@@ -257,14 +258,20 @@ class TableReader:
         self.refresh()
 
     @classmethod
-    def open(cls, store_url: str, *, queue_id: str) -> Self:
+    def open(cls, store_url: str, *, queue_id: str, cache: Path | None = None, cache_bytes: int = 0) -> Self:
         """Open the table for reading; one that is not there yet reads as empty, at version -1.
+
+        Args:
+            store_url: See `logger.store.open_store`.
+            queue_id: The queue that a snapshot's positions refer to.
+            cache: Folder for what was read from a bucket; `None` for no cache.
+            cache_bytes: Most bytes of it.
 
         Raises:
             SettingsError: The URL is of no known kind.
             StoreUnavailableError: The storage fails.
         """
-        return cls(open_store(store_url), queue_id=queue_id)
+        return cls(open_store(store_url, cache=cache, cache_bytes=cache_bytes), queue_id=queue_id)
 
     @property
     def queue_id(self) -> str:
