@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 
 from logger.cursor import ArrivalKey
+from logger.headpiece import batch_keys
 from logger.lines import integers, taken
 from logger.merge import sort_keys, source_halves
-from logger.pieces import ReadsTable, Rows, batch_keys
+from logger.pieces import ReadsTable, Rows
 from logger.rows import SCHEMA, Batch
 from logger.snapshot import FileEntry, Snapshot
 

@@ -4,7 +4,7 @@ A row's key is six integers, compared from the first on (see `Keys`). Backward r
 the same code merges both ways.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -123,12 +123,8 @@ class Scan(Protocol):
         """The next block; `None` after the last."""
 
 
-def merged(scans: Sequence[Scan], *, opened: Callable[[Scan], None] = lambda _: None) -> Iterator[Block]:
-    """Merge scans.
-
-    Args:
-        scans: In any order. One is opened when rows of it can be next.
-        opened: Told of each scan before its first block is loaded.
+def merged(scans: Sequence[Scan]) -> Iterator[Block]:
+    """Merge scans. A scan is read when rows of it can be next, and no block sooner than it is needed.
 
     Yields:
         Blocks of wanted rows, each beyond the last one; `last` is how far all scans are read by then, so that a
@@ -136,30 +132,20 @@ def merged(scans: Sequence[Scan], *, opened: Callable[[Scan], None] = lambda _: 
     """
     waiting = sorted(scans, key=lambda scan: scan.first, reverse=True)
     active: list[tuple[Scan, Block]] = []
-
-    def advance(scan: Scan) -> None:
-        block = scan.load()
-        if block is not None:
-            active.append((scan, block))
-
-    while active or waiting:
-        while waiting and (not active or waiting[-1].first <= min(block.last for _, block in active)[0]):
-            scan = waiting.pop()
-            opened(scan)
-            advance(scan)
+    read_up: list[Scan] = []  # their last block was given away as a whole
+    while active or waiting or read_up:
+        while read_up or (waiting and (not active or waiting[-1].first <= min(block.last for _, block in active)[0])):
+            scan = read_up.pop() if read_up else waiting.pop()
+            block = scan.load()
+            if block is not None:
+                active.append((scan, block))
         if not active:
             return
         bound = min(block.last for _, block in active)
-        ready: list[Block] = []
-        behind, active = active, []
-        for scan, block in behind:
-            taken, rest = block.split(bound)
-            ready.append(taken)
-            if block.last > bound:
-                active.append((scan, rest))
-            else:
-                advance(scan)
-        yield joined(ready, bound)
+        parts = [(scan, block, *block.split(bound)) for scan, block in active]
+        active = [(scan, rest) for scan, block, _, rest in parts if block.last > bound]
+        read_up = [scan for scan, block, _, _ in parts if block.last <= bound]
+        yield joined([up_to for _, _, up_to, _ in parts], bound)
 
 
 def joined(blocks: Sequence[Block], last: KeyValue) -> Block:

@@ -13,10 +13,11 @@ import pyarrow as pa
 from logger.context import SAME, KeptGroups, Neighbours, group_of
 from logger.cursor import ReadingKey
 from logger.filter import LineFilter
+from logger.headpiece import head_pieces
 from logger.lines import integers, reading_keys, taken, texts
 from logger.merge import Scan, key_value
 from logger.page import Page, Selection, collected, message_bytes
-from logger.pieces import Deleted, Piece, ReadsTable, TablePiece, head_pieces
+from logger.pieces import Deleted, Piece, ReadsTable, TablePiece
 from logger.rows import SCHEMA, Batch
 from logger.scan import PieceScan, Wanted
 from logger.search import Mask
@@ -266,7 +267,7 @@ class LogReader:
         scans: list[Scan] = []
         for piece in view.pieces(selection.app, table):
             (least, greatest), seen = piece.orders, piece.reach(self.tombstones, selection.ends)
-            if least <= high and greatest >= low and not seen.hides_all(piece.shards()):
+            if least <= high and greatest >= low and (seen.is_whole or not seen.hides_all(piece.shards())):
                 scans.append(PieceScan(piece, wanted.narrowed(reach=seen), gone=gone))
         return scans
 

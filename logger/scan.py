@@ -71,7 +71,7 @@ class PieceScan:
         self._wanted = wanted
         self._gone = gone
         self._left: tuple[int, int] | None = None
-        self._looks = wanted.reach.hides_some(piece.shards())
+        self._looks = not wanted.reach.is_whole and wanted.reach.hides_some(piece.shards())
         self._cuts: Rows | None = None
         self._groups = 1
         self._rows = 0 if self._chooses else wanted.first_rows

@@ -352,3 +352,21 @@ async def test_of_a_piece_with_deleted_and_newer_rows_only_the_newer_are_seen(
     assert ids((await pipeline.reader.page(Selection("demo", 100))).table) == [1000, 1100, 1200]
     assert (await pipeline.reader.last_lines("demo", 100)).num_rows == 3
     assert [app.lines for app in await pipeline.reader.apps(lambda _: True)] == [3]
+
+
+async def test_the_last_lines_cost_one_read_of_the_newest_piece(
+    pipeline: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No older file is opened, and no second block is read of the newest."""
+    for part in range(4):
+        pipeline.append(make.numbered("demo", 300, start=part * 300))
+        pipeline.commit(evict=True)
+    reads, read = [], pipeline.reader_table.read
+
+    def counted(entry: Any, **asked: Any) -> Any:
+        reads.append((entry.path, asked["count"]))
+        return read(entry, **asked)
+
+    monkeypatch.setattr(pipeline.reader_table, "read", counted)
+    assert (await pipeline.reader.last_lines("demo", 100)).num_rows == 100
+    assert [count for _, count in reads] == [101]
