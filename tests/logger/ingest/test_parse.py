@@ -1,11 +1,16 @@
 """The parser of whole buffers against the plain one, line by line."""
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logger.parse import parse_lines
 from pipeline.cri import format_line, format_time, parse_header
+
+_MANY = 70
+"""So many lines of a kind are parsed as arrays, fewer one by one."""
 
 _TIMES = st.one_of(
     st.integers(0, 2**62),
@@ -34,26 +39,28 @@ def _broken(draw: st.DrawFn) -> bytes:
     return bytes(line)
 
 
-_LINES = st.lists(st.one_of(_usual(), _broken(), _CONTENT.map(lambda content: content + b"\n")), max_size=12)
+_LINES = st.lists(st.one_of(_usual(), _broken(), _CONTENT.map(lambda content: content + b"\n")), max_size=6)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(_LINES)
 def test_every_line_is_parsed_as_the_plain_parser_does(lines: list[bytes]) -> None:
-    buffer = b"".join(lines)
-    parsed = parse_lines(buffer)
-    assert len(parsed.starts) == len(lines)
-    position = 0
-    for index, line in enumerate(lines):
-        expected = parse_header(line[:-1])
-        assert (parsed.starts[index], parsed.stops[index]) == (position, position + len(line) - 1)
-        assert bool(parsed.parsed[index]) == (expected is not None)
-        if expected is not None:
-            assert int(parsed.time_ns[index]) == expected.time_ns
-            assert int(parsed.stream[index]) == expected.stream
-            assert bool(parsed.partial[index]) == expected.partial
-            assert int(parsed.contents[index]) - position == expected.content_start
-        position += len(line)
+    for times in (1, _MANY):
+        _check([line for line in lines for _ in range(times)])
+
+
+def _check(lines: list[bytes]) -> None:
+    parsed = parse_lines(b"".join(lines))
+    expected = [parse_header(line[:-1]) for line in lines]
+    starts = list(accumulate((len(line) for line in lines), initial=0))
+    assert parsed.starts.tolist() == starts[:-1]
+    assert parsed.stops.tolist() == [start - 1 for start in starts[1:]]
+    assert parsed.parsed.tolist() == [header is not None for header in expected]
+    assert parsed.time_ns.tolist() == [header.time_ns if header else 0 for header in expected]
+    assert parsed.stream.tolist() == [header.stream if header else 0 for header in expected]
+    assert parsed.partial.tolist() == [header is not None and header.partial for header in expected]
+    contents = parsed.contents - parsed.starts
+    assert contents.tolist() == [header.content_start if header else 0 for header in expected]
 
 
 @pytest.mark.parametrize("digits", range(10))
@@ -61,12 +68,8 @@ def test_every_line_is_parsed_as_the_plain_parser_does(lines: list[bytes]) -> No
 def test_each_width_is_read(digits: int, zone: bytes) -> None:
     fraction = b"." + b"987654321"[:digits] if digits else b""
     line = format_line(b"2024-02-29T23:59:59" + fraction + zone, 1, b"x")
-    buffer = line * 3 + b"\n" * 60
-    expected = parse_header(line[:-1])
-    assert expected is not None
-    parsed = parse_lines(buffer)
-    assert parsed.time_ns[:3].tolist() == [expected.time_ns] * 3
-    assert parsed.parsed[:4].tolist() == [True, True, True, False]
+    assert parse_header(line[:-1]) is not None
+    _check([line] * 2 * _MANY + [b"\n"] * _MANY)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_each_width_is_read(digits: int, zone: bytes) -> None:
 def test_days_that_are_none_or_out_of_range_are_no_header(date: str) -> None:
     line = format_line(date.encode() + b"T00:00:00.5Z", 0, b"x")
     assert parse_header(line[:-1]) is None
-    assert not parse_lines(line + b"\n" * 60).parsed[0]
+    _check([line] * 2 * _MANY)
 
 
 def test_an_empty_buffer_has_no_lines() -> None:
