@@ -83,3 +83,16 @@ def test_days_that_are_none_or_out_of_range_are_no_header(date: str) -> None:
 
 def test_an_empty_buffer_has_no_lines() -> None:
     assert len(parse_lines(b"").starts) == 0
+
+
+@pytest.mark.parametrize("zone", [b"Z", b"+02:30"], ids=["utc", "east"])
+@pytest.mark.parametrize("digits", [9, 4, 0])
+def test_any_one_byte_that_is_wrong_is_seen(zone: bytes, digits: int) -> None:
+    fraction = b"." + b"123456789"[:digits] if digits else b""
+    line = format_line(b"2024-03-15T12:34:56" + fraction + zone, 0, b"content that is long enough")
+    lines = [
+        line[:at] + bytes([byte]) + line[at + 1 :]
+        for at in range(line.index(b"F") + 3)
+        for byte in b"/0:;<=>?@13569AFPTZ \x10\xb0\xb3"
+    ]
+    _check(lines + [line] * _MANY)
