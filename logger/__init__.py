@@ -1,11 +1,14 @@
-"""The logger: takes records from the queue, keeps the newest rows in memory, commits them to the table, answers reads.
+"""The logger: takes records from the queue, keeps the newest rows in memory, commits them to the table, answers readers.
 
 Layers, lower ones know nothing of higher ones::
 
-    rows, settings       the columns of a row and how rows wait in memory; what an operator can set
-    accept, parse        which bytes are new; the runtime's lines in a buffer, as arrays
-    assemble, resume     lines out of pieces, order within a run; what a restart needs to go on exactly there
-    head, columns        the newest rows, watermarks, the bytes budget; rows as sorted Arrow tables
-    ingest               the loop: fetch, parse, keep, commit
-    aggregator           everything put together and served
+    rows, settings              the columns of a row and how rows wait in memory; what an operator can set
+    resume, accepted, accept    what a restart needs to go on exactly there; which bytes of a record are new
+    parse                       the runtime's lines of a buffer, as arrays
+    pending, join, assemble     lines out of pieces; order within a run; a batch of rows
+    head, columns               the newest rows, watermarks, the budget of bytes; rows as sorted Arrow tables
+    shard, ingest               records of a partition to batches; the loop: fetch, keep, commit
+    table, tombstones, upkeep   the Delta table: commits, pinned snapshots, deletion, merging, retention
+    query, follow, api          questions about lines, over table and head; new lines as they come; HTTP
+    aggregator                  everything put together and served
 """

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from logger.accept import Accepted, Mark, Progress
+from logger.accept import Progress
+from logger.accepted import Accepted, Mark
 from logger.join import Joined, Layout, join_lines
 from logger.parse import Lines, parse_lines
 from logger.rows import Batch, ChunkFacts, lines_array

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from logger.accept import UNKNOWN_ORDER_NS, Accepted, Mark, Progress
+from logger.accept import UNKNOWN_ORDER_NS, Progress
+from logger.accepted import Accepted, Mark
 from logger.parse import Lines
 from logger.pending import UNPARSED, Fragment, JoinedRow, PendingLines
 from logger.resume import RunState
@@ -28,7 +29,7 @@ class Layout:
         counts: int64, how many lines each piece has.
         piece_of_line: int64, the piece of each line.
         offset: int64, where each line starts in its source.
-        marks: int64, `logger.accept.Mark` of each piece.
+        marks: int64, `logger.accepted.Mark` of each piece.
     """
 
     first: _I64

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from logger.accept import Accepted
+from logger.accepted import Accepted
 from logger.assemble import Assembled
 from logger.head import Head
 

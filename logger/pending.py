@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from logger.accept import Beat, RunKey, facts_of, run_key
+from logger.accepted import Beat, RunKey, facts_of, run_key
 from logger.resume import OpenLine, PendingLine, RunState
 from logger.rows import ChunkFacts
 from pipeline.chunk import Origin
