@@ -1,4 +1,4 @@
-"""The logger: takes records from the queue, keeps the newest rows in memory, commits them to the table, answers readers.
+"""The logger: takes records from the queue, keeps the newest rows in memory, commits them to the table, answers.
 
 Layers, lower ones know nothing of higher ones::
 
