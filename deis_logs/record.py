@@ -51,6 +51,11 @@ def resume_path(path: Path) -> Path:
 
 
 def read_record(path: Path) -> Record | None:
+    """Read the record beside the export `path`; `None` when there is none.
+
+    Raises:
+        CliError: It is damaged, or of a version not known here.
+    """
     try:
         with path.open("rb") as file:
             record = msgspec.json.decode(file.read(_RECORD_BYTES), type=Record)
@@ -64,6 +69,7 @@ def read_record(path: Path) -> Record | None:
 
 
 def save_record(path: Path, record: Record) -> None:
+    """Write the record beside the export `path`, durably, in one step."""
     target = resume_path(path)
     fresh = target.with_name(f"{target.name}.new")
     with fresh.open("wb") as file:
@@ -75,6 +81,7 @@ def save_record(path: Path, record: Record) -> None:
 
 
 def sync_folder(path: Path) -> None:
+    """Make the names in the folder of `path` durable."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

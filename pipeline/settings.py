@@ -31,7 +31,8 @@ class CommonSettings(BaseSettings):
     queue_url: str = Field(
         default="sqlite:///var/queue.db",
         validation_alias="QUEUE_URL",
-        description="The queue: `sqlite:///relative/path`, `sqlite:////absolute/path`; options as query parameters.",
+        description="The queue: `sqlite:///relative/path`, `sqlite:////absolute/path` or `kafka://host:port/TOPIC`; "
+        "options as query parameters.",
     )
     log_level: Annotated[str, StringConstraints(pattern="^(debug|info|warning|error)$")] = Field(
         default="info",
