@@ -7,6 +7,7 @@ bound, is gone with the process however that ends, and is never shared. A disk t
 import os
 import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Hashable
 from pathlib import Path
@@ -32,7 +33,9 @@ class DiskCache:
         self._next = 0
         self._broken = False
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as the cache
+        self._file, name = tempfile.mkstemp(dir=folder)
+        os.unlink(name)  # noqa: PTH108 - what mkstemp gives
+        self._close = weakref.finalize(self, os.close, self._file)
 
     def get(self, key: Hashable) -> bytes | None:
         """What was kept under `key`; `None` when it is not there (any more)."""
@@ -41,7 +44,7 @@ class DiskCache:
             return None
         offset, length = place
         try:
-            data = os.pread(self._file.fileno(), length, offset)
+            data = os.pread(self._file, length, offset)
         except OSError as error:
             self._forget(error)
             return None
@@ -58,7 +61,7 @@ class DiskCache:
                 return
             offset = self._make_room(len(data))
             try:
-                written = os.pwrite(self._file.fileno(), data, offset)
+                written = os.pwrite(self._file, data, offset)
             except OSError as error:
                 self._forget_locked(error)
                 return
@@ -72,7 +75,7 @@ class DiskCache:
         with self._lock:
             self._places.clear()
             self._broken = True
-            self._file.close()
+            self._close()
 
     def _make_room(self, length: int) -> int:
         offset = self._next if self._next + length <= self._limit else 0
