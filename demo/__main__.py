@@ -18,14 +18,15 @@ _USAGE: Final = 2
 
 def main(arguments: list[str]) -> int:
     """Run the demo; returns the exit status."""
+    if any(argument.startswith("-") for argument in arguments):
+        return _usage()
     match arguments:
         case [folder]:
             seed = 1
         case [folder, number] if number.isdecimal():
             seed = int(number)
         case _:
-            sys.stderr.write("usage: python -m demo FOLDER [SEED]\n")
-            return _USAGE
+            return _usage()
     # Blocked before the first file is open: a signal is taken between two ticks, never inside a write.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     parent = os.getppid()
@@ -36,6 +37,11 @@ def main(arguments: list[str]) -> int:
     for writer in writers:
         writer.close()
     return 0
+
+
+def _usage() -> int:
+    sys.stderr.write("usage: python -m demo FOLDER [SEED]\n")
+    return _USAGE
 
 
 if __name__ == "__main__":

@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from demo.__main__ import main
 from demo.apps import WORKLOADS, make_writers
 from demo.containers import next_restart
 from demo.stack import wait_until
@@ -64,6 +67,15 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path) -> None:
         wait_until(lambda before=before: lines_in(tmp_path) > before, seconds=20, what="lines of the demo")
         process.send_signal(number)
         assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["folder", "-1"], ["folder", "seed"], ["a", "1", "b"]], ids=str)
+def test_a_wrong_command_line_writes_nothing(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
