@@ -13,14 +13,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are no package: this
 
 import real_s3
 
-TABLE_TESTS = Path(__file__).parents[2] / "logger" / "table"
+TESTS = Path(__file__).parents[2]
 
 
 def _load(name: str) -> ModuleType:
-    known = sys.modules.get(f"table_tests_{name}")
+    """Another folder's module, once."""
+    known = sys.modules.get(f"shared_{name.replace('/', '_')}")
     if known is not None:
         return known
-    spec = util.spec_from_file_location(f"table_tests_{name}", TABLE_TESTS / f"{name}.py")
+    spec = util.spec_from_file_location(f"shared_{name.replace('/', '_')}", TESTS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = util.module_from_spec(spec)
@@ -29,22 +30,26 @@ def _load(name: str) -> ModuleType:
     return module
 
 
+make_trial = _load("faults/conftest").make_trial
+"""A stack under writers and followers, with a verdict: the fault tests' own."""
+
+
 @pytest.fixture(scope="session")
 def table_kit() -> ModuleType:
     """Rows and the independent reading of a table's versions, which the table's own tests have."""
-    return _load("conftest")
+    return _load("logger/table/conftest")
 
 
 @pytest.fixture(scope="session")
 def table_model() -> ModuleType:
     """The model of the commit protocol."""
-    return _load("test_commit_protocol_model")
+    return _load("logger/table/test_commit_protocol_model")
 
 
 @pytest.fixture(scope="session")
 def table_crowd() -> ModuleType:
     """The processes of the kill test."""
-    return _load("test_commit_protocol_kills")
+    return _load("logger/table/test_commit_protocol_kills")
 
 
 @pytest.fixture(scope="session")
