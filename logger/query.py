@@ -17,6 +17,7 @@ from logger.headpiece import head_pieces
 from logger.lines import integers, reading_keys, taken, texts
 from logger.merge import Scan, key_value
 from logger.page import Page, Selection, collected, message_bytes
+from logger.peers import Peers
 from logger.pieces import Deleted, Piece, ReadsTable, TablePiece
 from logger.rows import SCHEMA, Batch
 from logger.scan import PieceScan, Wanted
@@ -129,6 +130,7 @@ class LogReader:
         table: The table; used in threads.
         tombstones: Which rows are deleted.
         ends: Offset after the last record of each shard in the queue: what a deletion reaches up to.
+        peers: The loggers that own the other shards; `None` when all are owned here.
     """
 
     def __init__(
@@ -138,10 +140,12 @@ class LogReader:
         table: PinsTable,
         tombstones: MarksDeleted,
         ends: Callable[[], Awaitable[Mapping[int, int]]],
+        peers: Peers | None = None,
     ) -> None:
         self.head = head
         self.table = table
         self.tombstones = tombstones
+        self.peers = peers
         self._ends = ends
         self._scans_gate = Gate(running=2, waiting=16)
         self._reads_gate = Gate(running=4, waiting=256)

@@ -39,7 +39,12 @@ __all__ = ["build_api", "build_deis_api", "check_access"]
 
 
 def build_api(
-    *, reader: LogReader, settings: LoggerSettings, health: Health, registry: CollectorRegistry
+    *,
+    reader: LogReader,
+    settings: LoggerSettings,
+    health: Health,
+    registry: CollectorRegistry,
+    peer_secret: str = "",
 ) -> web.Application:
     """What the logger answers on `LOGGER_LISTEN`: /v1, health, and the contract unless it has its own listener.
 
@@ -48,11 +53,13 @@ def build_api(
         settings: The logger's settings.
         health: Which parts work.
         registry: Where metrics are registered.
+        peer_secret: What other loggers show to read this one's head (/peer/v1); empty for no such routes.
 
     Raises:
         SettingsError: The network could read everything, see `check_access`.
     """
     check_access(settings)
+    del peer_secret
     access = Access(settings.tokens, registry=registry)
     hub = FollowHub(
         head=reader.head,

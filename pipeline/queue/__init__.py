@@ -138,6 +138,13 @@ class GroupConsumer(Consumer, Protocol):
     async def commit(self, positions: Mapping[int, int]) -> None:
         """See `Consumer.commit`; positions of partitions not owned are ignored."""
 
+    async def owners(self) -> Mapping[int, str]:
+        """Who owns what: partition to the `client_id` of its member. A partition that nobody owns is absent.
+
+        Raises:
+            QueueUnavailableError: The queue does not answer, or the group is being rebalanced; try again later.
+        """
+
 
 async def open_producer(url: str) -> Producer:
     """Open the queue that `url` names for appending; a local queue is made if it is not there.
@@ -204,7 +211,7 @@ async def open_group_consumer(
         return await kafka.KafkaGroupConsumer.open(options, group=group, client_id=client_id, instance=instance)
     from pipeline.queue.sole import SoleMember  # noqa: PLC0415
 
-    return SoleMember(await open_consumer(url, group=group))
+    return SoleMember(await open_consumer(url, group=group), client_id=client_id)
 
 
 def queue_collector(url: str) -> Collector:

@@ -9,8 +9,9 @@ from pipeline.queue import Assignment, Consumer, Record
 class SoleMember:
     """Owns all partitions of a queue, from the start and for good; see `pipeline.queue.GroupConsumer`."""
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer, *, client_id: str = "") -> None:
         self._consumer = consumer
+        self._client_id = client_id
         self._assignment = Assignment(1, frozenset(range(consumer.partitions)))
 
     @property
@@ -49,6 +50,10 @@ class SoleMember:
     async def commit(self, positions: Mapping[int, int]) -> None:
         """See `pipeline.queue.Consumer`."""
         await self._consumer.commit(positions)
+
+    async def owners(self) -> Mapping[int, str]:
+        """This member owns everything."""
+        return dict.fromkeys(self._assignment.partitions, self._client_id)
 
     async def committed(self) -> dict[int, int]:
         """See `pipeline.queue.Consumer`."""

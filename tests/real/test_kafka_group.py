@@ -142,3 +142,15 @@ async def test_a_named_member_has_its_partitions_again_after_a_short_restart(a_q
             await again.changed(again.assignment.generation)
             assert again.assignment.partitions in (frozenset(), before[1].partitions)
     assert one.assignment.partitions == before[0].partitions
+
+
+async def test_every_member_learns_who_owns_what(a_queue: AQueue) -> None:
+    one, two = await a_queue.member("http://one:8088"), await a_queue.member("http://two:8088")
+    shares = await settled(one, two)
+    named = {"http://one:8088": shares[0].partitions, "http://two:8088": shares[1].partitions}
+    expected = {partition: name for name, share in named.items() for partition in share}
+    assert await one.owners() == expected
+    assert await two.owners() == expected
+    await two.close()
+    await settled(one)
+    assert set((await one.owners()).values()) == {"http://one:8088"}

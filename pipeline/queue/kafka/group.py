@@ -1,6 +1,7 @@
 """`GroupConsumer` over a Kafka topic."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer
@@ -8,7 +9,9 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 
 from pipeline.queue import Assignment
-from pipeline.queue.kafka.consumer import KafkaConsumer, make_client, start_client
+from pipeline.queue.kafka.consumer import ASK_SECONDS, KafkaConsumer, make_client, start_client
+from pipeline.queue.kafka.failures import translated
+from pipeline.queue.kafka.members import ask_owners
 from pipeline.queue.kafka.options import KafkaOptions
 from pipeline.queue.kafka.topic import Topic, open_topic
 
@@ -28,8 +31,9 @@ class KafkaGroupConsumer(KafkaConsumer):
     when partitions are revoked, only when the new assignment is known and lacks them.
     """
 
-    def __init__(self, options: KafkaOptions, topic: Topic, client: AIOKafkaConsumer) -> None:
+    def __init__(self, options: KafkaOptions, topic: Topic, client: AIOKafkaConsumer, *, group: str) -> None:
         super().__init__(options, topic, client)
+        self._group = group
         self._assignment = Assignment(0, frozenset())
         self._changed = asyncio.Event()
 
@@ -62,7 +66,7 @@ class KafkaGroupConsumer(KafkaConsumer):
             partition_assignment_strategy=(_assignor(),),
         )
         await start_client(client, options)
-        member = cls(options, topic, client)
+        member = cls(options, topic, client, group=group)
         client.subscribe([options.topic], listener=_Listener(member))
         return member
 
@@ -76,6 +80,12 @@ class KafkaGroupConsumer(KafkaConsumer):
         while self._assignment.generation == generation:
             await self._changed.wait()
         return self._assignment
+
+    async def owners(self) -> Mapping[int, str]:
+        """See `pipeline.queue.GroupConsumer`."""
+        with translated(f"{self._options}: asking who owns what"):
+            async with asyncio.timeout(ASK_SECONDS):
+                return await ask_owners(self._client, self._group, self._options.topic)
 
     def assigned(self, partitions: frozenset[int]) -> None:
         """Called by the library, between two steps of the event loop: all paused before it can fetch."""
