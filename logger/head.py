@@ -30,12 +30,12 @@ class _Shard:
 
 
 class Head:
-    """Newest rows of all shards.
+    """Newest rows of the shards that this logger owns, which become more and fewer while it runs.
 
     Args:
         limit_bytes: Most bytes in memory; when as many wait for a commit, `room` does not return.
         keep_seconds: How long committed batches stay, as far as the budget allows.
-        shards: All shards that this logger reads; a watermark needs to have heard of each.
+        shards: All shards of the queue, whoever owns them; a watermark needs to have heard of each.
         gone_nodes: Nodes that hold no watermark back.
         clock: Seconds, for `keep_seconds` only.
     """
@@ -51,7 +51,9 @@ class Head:
     ) -> None:
         self._limit_bytes = limit_bytes
         self._keep_seconds = keep_seconds
-        self._shards = {shard: _Shard(0) for shard in shards}
+        self._all = frozenset(shards)
+        self._shards: dict[int, _Shard] = {}
+        self._elsewhere: dict[int, Mapping[str, int]] = {}
         self._gone_nodes = frozenset(gone_nodes)
         self._clock = clock
         self._waiting_bytes = 0
@@ -61,10 +63,30 @@ class Head:
         self._has_room = asyncio.Event()
         self._has_room.set()
 
+    def shards(self) -> frozenset[int]:
+        """The shards that this logger owns, and whose rows are here, now."""
+        return frozenset(self._shards)
+
     def resume(self, shard: int, next_offset: int, heartbeats: Mapping[str, int]) -> None:
         """Begin a shard where the table ends: what was committed up to there, and the heartbeats consumed by then."""
+        self._forget(shard)
         self._shards[shard] = _Shard(next_offset, heartbeats=dict(heartbeats))
+        self._elsewhere.pop(shard, None)
+        self._evict()
         self._announce()
+
+    def drop(self, shard: int) -> None:
+        """Forget a shard's rows, committed or not, and wake whoever waits: another logger owns it now."""
+        dropped = self._forget(shard)
+        if dropped is not None:
+            self._elsewhere[shard] = {}  # what was heard of rows that are gone says nothing of those in the table
+            self._evict()
+            self._announce()
+
+    def hear(self, shard: int, heartbeats: Mapping[str, int]) -> None:
+        """Note how far a shard of another logger is complete in the table; nothing for one that is owned."""
+        if shard not in self._shards:
+            self._elsewhere[shard] = dict(heartbeats)
 
     def skip(self, shard: int, next_offset: int) -> None:
         """Go on at `next_offset`: the queue has no records before it any more."""
@@ -111,7 +133,9 @@ class Head:
         """Note that everything before `positions` is in the table: those batches are only kept for a while now."""
         now = self._clock()
         for number, position in positions.items():
-            shard = self._shards[number]
+            shard = self._shards.get(number)
+            if shard is None:
+                continue  # dropped while the commit was under way
             for batch in list(shard.batches)[len(shard.committed_at) :]:
                 if batch.next_offset > position:
                     break
@@ -148,26 +172,39 @@ class Head:
     def watermark(self, app: str | None = None) -> int | None:
         """Time up to which lines are known to be complete, nanoseconds since the epoch; `None` while unknown.
 
-        The minimum over all shards, and over the nodes heard of in each: an app may be spread over all of them.
+        The minimum over all shards, and over the nodes heard of in each: an app may be spread over all of them. Of a
+        shard that another logger owns it is what `hear` was told: read it before a version of the table is pinned.
         """
         del app  # one day an app's shards may be known; today each may hold any app
-        marks = [self.shard_watermark(shard) for shard in self._shards]
+        marks = [self.shard_watermark(shard) for shard in self._all | self._shards.keys()]
         known = [mark for mark in marks if mark is not None]
         return min(known) if known and len(known) == len(marks) else None
 
     def shard_watermark(self, shard: int) -> int | None:
         """Watermark of one shard: the minimum over its nodes that are not declared gone; 0 there says unknown."""
-        nodes = self._shards[shard].heartbeats
-        return min((time_ns for node, time_ns in nodes.items() if node not in self._gone_nodes), default=0) or None
+        return min((time_ns for _, time_ns in self._heartbeats(shard)), default=0) or None
 
     def node_heartbeats(self) -> dict[str, int]:
         """For each node that is not declared gone, the oldest of its newest heartbeats in the shards."""
         oldest: dict[str, int] = {}
-        for shard in self._shards.values():
-            for node, time_ns in shard.heartbeats.items():
-                if node not in self._gone_nodes:
-                    oldest[node] = min(time_ns, oldest.get(node, time_ns))
+        for shard in self._all | self._shards.keys():
+            for node, time_ns in self._heartbeats(shard):
+                oldest[node] = min(time_ns, oldest.get(node, time_ns))
         return oldest
+
+    def _heartbeats(self, shard: int) -> list[tuple[str, int]]:
+        """What is heard of a shard's nodes, as a copy: metrics are read in another thread."""
+        held = self._shards.get(shard)
+        heard = self._elsewhere.get(shard, {}) if held is None else held.heartbeats
+        return [(node, time_ns) for node, time_ns in list(heard.items()) if node not in self._gone_nodes]
+
+    def _forget(self, number: int) -> _Shard | None:
+        shard = self._shards.pop(number, None)
+        if shard is not None:
+            kept = sum(batch.memory_bytes for batch, _ in zip(shard.batches, shard.committed_at, strict=False))
+            self._kept_bytes -= kept
+            self._waiting_bytes -= sum(batch.memory_bytes for batch in shard.batches) - kept
+        return shard
 
     def _announce(self) -> None:
         self._changes += 1

@@ -1,15 +1,20 @@
 """What an operator can set for the logger; read once at its start."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator
 
+from pipeline.errors import SettingsError
 from pipeline.limits import MIB
 from pipeline.settings import CommonSettings, Listen
 
 HOUR_SECONDS: Final = 3600
 DAY_SECONDS: Final = 24 * HOUR_SECONDS
+
+SECRET_CHARACTERS: Final = 16
+"""Fewest characters of the secret among loggers."""
 
 _APP_RETENTION = re.compile(r"([^=,\s]+)=([1-9]\d{0,5})([hd])")
 
@@ -37,6 +42,27 @@ class LoggerSettings(CommonSettings):
     )
     listen: Listen = Field(
         "127.0.0.1:8088", validation_alias="LOGGER_LISTEN", description="`host:port` that the logger answers on."
+    )
+    url: Annotated[str, StringConstraints(pattern=r"^(|https?://[A-Za-z0-9.\-\[\]:]{1,255}/?)$")] = Field(
+        "",
+        validation_alias="LOGGER_URL",
+        description="How other loggers reach this one, `http://host:port`; empty: `http://` and LOGGER_LISTEN.",
+    )
+    instance: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._\-]{0,249}$")] = Field(
+        "",
+        validation_alias="LOGGER_INSTANCE",
+        description="Stable name of this logger among those that share a Kafka queue, so that a restart within 10 s "
+        "moves no shard. Each needs one of its own; empty: none, and others take over at once when it stops.",
+    )
+    peer_secret: SecretStr | None = Field(
+        None,
+        validation_alias="LOGGER_PEER_SECRET",
+        description="Secret that the loggers of one queue share, 16 characters or more: by it they answer each other.",
+    )
+    peer_secret_file: str = Field(
+        "",
+        validation_alias="LOGGER_PEER_SECRET_FILE",
+        description="File with the secret, in place of LOGGER_PEER_SECRET; a line end at its end does not count.",
     )
     deis_listen: Listen | None = Field(
         None,
@@ -118,11 +144,42 @@ class LoggerSettings(CommonSettings):
     def _empty_is_none(cls, value: object) -> object:
         return value or None
 
+    @field_validator("peer_secret", mode="before")
+    @classmethod
+    def _empty_secret_is_none(cls, value: object) -> object:
+        return value or None
+
     @field_validator("retention_apps")
     @classmethod
     def _parse_retention(cls, value: str) -> str:
         _parse_app_retention(value)
         return value
+
+    @property
+    def own_url(self) -> str:
+        """`url`, or what follows from `listen`."""
+        return (self.url or f"http://{self.listen}").rstrip("/")
+
+    @property
+    def shared_secret(self) -> SecretStr | None:
+        """The secret among loggers, from its file if there is one; `None` for none.
+
+        Checked here and not by pydantic, whose errors repeat what they are about.
+
+        Raises:
+            SettingsError: It is set twice, too short, or its file cannot be read.
+        """
+        secret = self.peer_secret
+        if self.peer_secret_file:
+            if secret is not None:
+                raise SettingsError("LOGGER_PEER_SECRET and LOGGER_PEER_SECRET_FILE: only one can be set")
+            try:
+                secret = SecretStr(Path(self.peer_secret_file).read_text(encoding="utf-8").rstrip("\r\n"))
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"LOGGER_PEER_SECRET_FILE: {type(error).__name__}") from error
+        if secret is not None and len(secret.get_secret_value()) < SECRET_CHARACTERS:
+            raise SettingsError(f"LOGGER_PEER_SECRET: fewer than {SECRET_CHARACTERS} characters")
+        return secret
 
     @property
     def app_retention_seconds(self) -> dict[str, int]:

@@ -13,6 +13,8 @@
         +-- FormatError           bytes that are no pack, state or checkpoint of a version known here
 """
 
+from collections.abc import Iterable
+
 
 class PipelineError(Exception):
     """Root of the errors that this project raises on purpose."""
@@ -39,7 +41,15 @@ class SettingsError(FatalError):
 
 
 class FencedError(FatalError):
-    """Another writer has taken over: what this one holds in memory must not be committed."""
+    """Another writer has taken over: what this one holds in memory must not be committed.
+
+    Attributes:
+        shards: The shards that were taken over.
+    """
+
+    def __init__(self, message: str, shards: Iterable[int] = ()) -> None:
+        super().__init__(message)
+        self.shards = frozenset(shards)
 
 
 class FormatError(FatalError):
