@@ -5,6 +5,7 @@ Source: Delta Lake protocol, actions; writer version 2, no table features.
 
 import json
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from logger.datafile import STATISTICS
 from logger.snapshot import FileEntry
 
 PARTITION: Final = "date"
+_ENGINE: Final = "deis-telemetry"
 
 Action = Mapping[str, Any]
 """One line of an entry."""
@@ -60,6 +62,22 @@ def remove_action(entry: FileEntry, *, data_change: bool) -> Action:
     }
 
 
+def encode_table(schema: str, configuration: Mapping[str, str]) -> bytes:
+    """The first entry of a table's log; `schema` is JSON as the protocol has it."""
+    now_ms = _now_ms()
+    metadata = {
+        "id": str(uuid.uuid4()),
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": schema,
+        "partitionColumns": [PARTITION],
+        "createdTime": now_ms,
+        "configuration": dict(configuration),
+    }
+    info = {"timestamp": now_ms, "operation": "CREATE TABLE", "operationParameters": {}, "engineInfo": _ENGINE}
+    protocol = {"minReaderVersion": 1, "minWriterVersion": 2}
+    return _lines([{"commitInfo": info}, {"protocol": protocol}, {"metaData": metadata}])
+
+
 def encode_entry(actions: Sequence[Action], transactions: Mapping[str, int]) -> bytes:
     """One entry of the log: who wrote it, the transactions, and the actions."""
     now_ms = _now_ms()
@@ -68,11 +86,15 @@ def encode_entry(actions: Sequence[Action], transactions: Mapping[str, int]) -> 
             "timestamp": now_ms,
             "operation": "WRITE",
             "operationParameters": {"mode": "Append", "partitionBy": json.dumps([PARTITION])},
-            "engineInfo": "deis-telemetry",
+            "engineInfo": _ENGINE,
         }
     }
     moved = [{"txn": {"appId": name, "version": to, "lastUpdated": now_ms}} for name, to in transactions.items()]
-    return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in (info, *moved, *actions))
+    return _lines([info, *moved, *actions])
+
+
+def _lines(actions: Sequence[Action]) -> bytes:
+    return b"".join(json.dumps(action, separators=(",", ":")).encode() + b"\n" for action in actions)
 
 
 def _now_ms() -> int:

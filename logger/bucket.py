@@ -39,6 +39,7 @@ READERS: Final = 16
 
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _MOST_BACKOFF_SECONDS: Final = 2.0
+_NO_BUCKET: Final = "<Code>NoSuchBucket</Code>"
 _COALESCED_BYTES: Final = 256 * 1024
 
 _RETRY: "Final[RetryConfig]" = {
@@ -137,17 +138,10 @@ class BucketStore:
         with _translated(f"reading {name}"):
             try:
                 return obstore.get(self._client, name).bytes().to_bytes()
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if _NO_BUCKET in str(error):
+                    raise
                 return None
-
-    def exists(self, name: str) -> bool:
-        """See `Store`."""
-        with _translated(f"looking for {name}"):
-            try:
-                obstore.head(self._client, name)
-            except FileNotFoundError:
-                return False
-        return True
 
     def folders(self, prefix: str) -> list[str]:
         """See `Store`."""
@@ -231,9 +225,11 @@ def _translated(doing: str) -> Iterator[None]:
     """Raise `StoreUnavailableError` in place of the client library's errors."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise GoneError(f"{doing}: it is not there") from error
-    except BaseError as error:
+    except (FileNotFoundError, BaseError) as error:
+        if _NO_BUCKET in str(error):  # else a table would read as empty, and files as lost, because of a typing error
+            raise StoreUnavailableError(f"{doing}: there is no such bucket") from error
+        if isinstance(error, FileNotFoundError):
+            raise GoneError(f"{doing}: it is not there") from error
         raise StoreUnavailableError(f"{doing}: {_first_line(error)}") from error
 
 

@@ -1,10 +1,11 @@
 """Adding versions to the Delta log, each on a snapshot that the caller has looked at.
 
 A version is an object that is put only if there is none of its name. So whoever puts version `n + 1` has seen all that
-lies before it, and nobody comes in between: `advance`, look, `append`. deltalake makes the table and its checkpoints;
-its own commit goes on to the next free version when another writer was faster, past what the caller has looked at.
+lies before it, and nobody comes in between: `advance`, look, `append`. deltalake writes the checkpoints; its own commit
+goes on to the next free version when another writer was faster, past what the caller has looked at.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ import structlog
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
-from logger.actions import PARTITION, Action, encode_entry
+from logger.actions import PARTITION, Action, encode_entry, encode_table
 from logger.datafile import STATISTICS
 from logger.deltalog import EMPTY, LOG_FOLDER, LogState, checkpoint_name, entry_name, last_checkpoint, read_log
 from logger.rows import SCHEMA
@@ -115,7 +116,7 @@ _SYNCED_ENTRIES: Final = 100
 def _set_torn_entry_aside(store: Store) -> None:
     """After a power loss the newest entry may be a name without content: nobody was told of it, and it blocks the log.
 
-    deltalake, which makes the table, links an entry into place without waiting for the disk; so may other programs.
+    We put entries durably; deltalake, in other programs, links one into place without waiting for the disk.
     Every writer syncs an entry before it acts on it (`advance`), so one that is torn was never acted on.
     """
     facts = [fact.name for fact in store.objects(LOG_FOLDER) if fact.name.endswith(".json")]
@@ -137,18 +138,10 @@ def _text(error: Exception) -> str:
 
 
 def _make_table(store: Store) -> None:
+    """Put the first entry; that another writer has is as good."""
     plain = [
         field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in SCHEMA
     ]
     schema = Schema.from_arrow(pa.schema([*plain, pa.field(PARTITION, pa.string(), nullable=False)]))
-    try:
-        DeltaTable.create(
-            store.uri,
-            schema,
-            mode="ignore",
-            partition_by=[PARTITION],
-            configuration=dict(_CONFIGURATION),
-            storage_options=dict(store.options),
-        )
-    except (DeltaError, OSError) as error:
-        raise StoreUnavailableError(f"making the table: {_text(error)}") from error
+    with contextlib.suppress(FileExistsError):
+        store.put(entry_name(0), encode_table(schema.to_json(), _CONFIGURATION))

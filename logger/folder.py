@@ -97,11 +97,6 @@ class FolderStore:
             except FileNotFoundError:
                 return None
 
-    def exists(self, name: str) -> bool:
-        """See `Store`."""
-        with _translated(f"looking for {name}"):
-            return (self._root / name).exists()
-
     def folders(self, prefix: str) -> list[str]:
         """See `Store`."""
         with _translated("listing"):

@@ -94,9 +94,6 @@ class Store(Protocol):
     def get(self, name: str) -> bytes | None:
         """An object's bytes; `None` when there is none of that name."""
 
-    def exists(self, name: str) -> bool:
-        """Whether there is an object of that name."""
-
     def folders(self, prefix: str) -> list[str]:
         """Names of the folders right below the root that begin with `prefix`, sorted."""
 

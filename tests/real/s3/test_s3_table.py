@@ -64,6 +64,17 @@ def test_other_programs_read_the_table_as_it_is(gateway: Any, table_kit: ModuleT
         commit(table, table_kit, table.snapshot.positions[0] + 1)
 
 
+def test_of_many_that_make_the_table_one_does(gateway: Any, place: str) -> None:
+    """Loggers that start together find one table, with one beginning."""
+    versions: list[int] = []
+
+    def make() -> None:
+        versions.append(LogWriter(open_store(f"s3://logs/{place}")).state.version)
+
+    _run([threading.Thread(target=make) for _ in range(8)])
+    assert versions == [0] * 8
+
+
 def test_a_handle_that_lost_its_shard_is_refused(gateway: Any, table_kit: ModuleType, place: str) -> None:
     url = f"s3://logs/{place}"
     first = IngestTable.open(url, queue_id=QUEUE)
