@@ -15,7 +15,7 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date as Date  # noqa: N812 - `date` is the partition column here
 from pathlib import Path
@@ -96,7 +96,7 @@ class IngestTable:
         return self._view.snapshot
 
     def load_states(self) -> dict[int, bytes]:
-        """Take the shards as they stand: the resume state of each, as committed last. Call it before fetching.
+        """Take all shards as they stand: the resume state of each, as committed last. Call it before fetching.
 
         From now on a commit is fenced against what was read here; what the caller held in memory before is void.
 
@@ -104,13 +104,43 @@ class IngestTable:
             StoreUnavailableError: The storage fails.
         """
         with self._lock:
-            for _ in range(ATTEMPTS):
-                states = self._read_states(self._log.advance())
-                if states is not None:
-                    self._prepared = None
-                    self._take(self._log.state)
-                    return states
-        raise StoreUnavailableError("resume states are named by the table but are not there")
+            states = self._newest_states(None)
+            self._prepared = None
+            self._take(self._log.state)
+            return states
+
+    def take(self, shards: Collection[int]) -> dict[int, tuple[int, bytes]]:
+        """Take some shards as they stand: position and resume state of each that was ever committed.
+
+        From now on a commit of them is fenced against what was read here; what the caller held of them in memory is
+        void. The other shards stay as they were taken. Call it while no commit is being repeated.
+
+        Raises:
+            StoreUnavailableError: The storage fails.
+        """
+        with self._lock:
+            states = self._newest_states(shards)
+            self._prepared = None
+            found = standing(self._log.state, self._queue_id)
+            self._held |= {shard: found.get(shard, NOWHERE) for shard in shards}
+            return {shard: (found[shard][0], state) for shard, state in states.items()}
+
+    def look(self, shards: Collection[int], *, known: Mapping[int, int]) -> dict[int, tuple[int, bytes]]:
+        """Ids and resume states of shards that others commit, without taking them.
+
+        Args:
+            shards: Which.
+            known: Ids that the caller has seen, by shard; those that are still the newest are left out.
+
+        Raises:
+            StoreUnavailableError: The storage fails.
+        """
+        with self._lock:
+            found = standing(self._log.advance(), self._queue_id)
+            wanted = [shard for shard in shards if shard in found and known.get(shard) != found[shard][1]]
+            states = self._newest_states(wanted) if wanted else {}
+            found = standing(self._log.state, self._queue_id)
+            return {shard: (found[shard][1], state) for shard, state in states.items()}
 
     def commit(
         self, *, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]
@@ -129,7 +159,7 @@ class IngestTable:
             The table at a version that holds this commit.
 
         Raises:
-            FencedError: Another logger committed one of the shards; nothing was committed.
+            FencedError: Another logger committed some of the shards, which are named; nothing was committed.
             StoreUnavailableError: No room, or the storage does not answer.
         """
         _check_arguments(parts, positions, states)
@@ -197,14 +227,17 @@ class IngestTable:
 
     def _check_fence(self, positions: Mapping[int, int]) -> None:
         found = standing(self._log.state, self._queue_id)
+        lost = [shard for shard in positions if found.get(shard, NOWHERE) != self._held.get(shard, NOWHERE)]
+        if lost:
+            told = (
+                f"shard {shard} stands at {found.get(shard, NOWHERE)[0]}, "
+                f"this logger left it at {self._held.get(shard, NOWHERE)[0]}"
+                for shard in lost
+            )
+            raise FencedError("; ".join(told), lost)
         for shard, position in positions.items():
-            held = self._held.get(shard, NOWHERE)
-            if found.get(shard, NOWHERE) != held:
-                raise FencedError(
-                    f"shard {shard} stands at {found.get(shard, NOWHERE)[0]}, this logger left it at {held[0]}"
-                )
-            if position < held[0]:
-                raise ValueError(f"shard {shard} would go back from {held[0]} to {position}")
+            if position < self._held.get(shard, NOWHERE)[0]:
+                raise ValueError(f"shard {shard} would go back from {self._held[shard][0]} to {position}")
 
     def _adopt(self, prepared: _Prepared) -> Snapshot:
         snapshot = self._view.at(self._log.state, {entry.path: entry for entry in prepared.entries})
@@ -227,10 +260,20 @@ class IngestTable:
         self._held = standing(state, self._queue_id)
         return snapshot
 
-    def _read_states(self, log: LogState) -> dict[int, bytes] | None:
+    def _newest_states(self, shards: Collection[int] | None) -> dict[int, bytes]:
+        """Resume states of `shards`, of all for `None`, as of the version that the log now stands at."""
+        for _ in range(ATTEMPTS):
+            states = self._read_states(self._log.advance(), shards)
+            if states is not None:
+                return states
+        raise StoreUnavailableError("resume states are named by the table but are not there")
+
+    def _read_states(self, log: LogState, shards: Collection[int] | None) -> dict[int, bytes] | None:
         files: dict[int, dict[int, bytes]] = {}
         states: dict[int, bytes] = {}
         for shard, (_, identity) in standing(log, self._queue_id).items():
+            if shards is not None and shard not in shards:
+                continue
             if identity not in files:
                 found = read_state(self._store, identity)
                 if found is None:
