@@ -18,7 +18,7 @@ from deltalake.exceptions import DeltaError
 
 from logger.actions import PARTITION, Action, encode_entry, encode_table
 from logger.datafile import STATISTICS
-from logger.deltalog import EMPTY, LOG_FOLDER, LogState, checkpoint_name, entry_name, last_checkpoint, read_log
+from logger.deltalog import EMPTY, LOG_FOLDER, LogFollower, LogState, checkpoint_name, entry_name, last_checkpoint
 from logger.rows import SCHEMA
 from logger.store import Store
 from pipeline.errors import StoreUnavailableError
@@ -46,16 +46,16 @@ class LogWriter:
         self._store = store
         if store.may_tear:
             _set_torn_entry_aside(store)
-        self._state = read_log(store)
-        if self._state is EMPTY:
+        self._log = LogFollower(store)
+        if self._log.advance() is EMPTY:
             _make_table(store)
-            self._state = read_log(store)
-        self._sync(max(self._state.version - _SYNCED_ENTRIES, -1))
+            self._log.advance()
+        self._sync(-1)
 
     @property
     def state(self) -> LogState:
         """What the last `advance` saw."""
-        return self._state
+        return self._log.state
 
     def advance(self) -> LogState:
         """Move to the newest version, and make durable what leads there: a commit is certain when this returns.
@@ -64,11 +64,10 @@ class LogWriter:
             StoreUnavailableError: The storage fails.
             FormatError: An entry or checkpoint is none.
         """
-        before, state = self._state.version, read_log(self._store, self._state)
-        if state.version != before:
-            self._state = state
+        before = self._synced
+        if self._log.advance().version != before:
             self._sync(before)
-        return self._state
+        return self._log.state
 
     def append(self, actions: Sequence[Action], transactions: Mapping[str, int]) -> None:
         """Add one version on top of the snapshot of the last `advance`. That it worked is seen by the next `advance`.
@@ -77,7 +76,7 @@ class LogWriter:
             CommitRefusedError: Another version is there.
             StoreUnavailableError: It may be in the log, or not.
         """
-        name = entry_name(self._state.version + 1)
+        name = entry_name(self._log.state.version + 1)
         try:
             self._store.put(name, encode_entry(actions, transactions))
         except FileExistsError as error:
@@ -100,13 +99,14 @@ class LogWriter:
 
     def checkpoint_if_due(self, versions: int, *, clean_up: bool) -> None:
         """Write a checkpoint if the newest one is `versions` old. See `checkpoint`."""
-        if self._state.version - last_checkpoint(self._store) >= versions:
+        if self._log.state.version - last_checkpoint(self._store) >= versions:
             self.checkpoint(clean_up=clean_up)
 
     def _sync(self, after: int) -> None:
         """Another writer may have been stopped between an entry's name and its folder's durability."""
-        newest = self._state.version
+        newest = self._log.state.version
         self._store.sync([entry_name(number) for number in range(max(after, newest - _SYNCED_ENTRIES) + 1, newest + 1)])
+        self._synced = newest
 
 
 _SYNCED_ENTRIES: Final = 100

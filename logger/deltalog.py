@@ -6,7 +6,9 @@ two for each shard). Where entries are gone, reading starts over from the newest
 Source: Delta Lake protocol, action reconciliation and checkpoints (version 1, in one part, as deltalake writes them).
 """
 
+import math
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -64,6 +66,9 @@ class _LastCheckpoint(msgspec.Struct, frozen=True):
     version: int
 
 
+SURE_SECONDS: Final = 3600.0
+"""No entry younger than this is cleaned up (a day is), so whoever looked less long ago just finds the next one."""
+
 _actions = msgspec.json.Decoder(_Action)
 EMPTY: Final = LogState(-1, {}, {})
 
@@ -96,6 +101,28 @@ def read_log(store: Store, since: LogState = EMPTY) -> LogState:
     if (newest := last_checkpoint(store)) > state.version:  # entries are gone, of which the last may be one
         state = _follow(store, _read_checkpoint(store, newest))
     return state
+
+
+class LogFollower:
+    """Stands at the end of the log as far as it has looked. Methods block; not safe for several threads at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._state = EMPTY
+        self._sure_at = -math.inf
+
+    @property
+    def state(self) -> LogState:
+        """What the last `advance` saw."""
+        return self._state
+
+    def advance(self) -> LogState:
+        """Move to the end; costs one small read when there is nothing new. See `read_log`."""
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)  # goes on while the machine sleeps
+        sure = self._state.version >= 0 and now - self._sure_at < SURE_SECONDS
+        self._state = _follow(self._store, self._state) if sure else read_log(self._store, self._state)
+        self._sure_at = now
+        return self._state
 
 
 def read_removals(store: Store) -> dict[str, int]:

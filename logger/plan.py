@@ -92,6 +92,16 @@ def plan_removals(snapshot: Snapshot, doomed: Doomed, *, loses_rows: LosesRows) 
     return tasks
 
 
+def plan_expired_damage(snapshot: Snapshot, retention: Retention, now: datetime) -> list[Task]:
+    """Damaged files of days whose lines are all past their time, whosever they are: those go unread."""
+    apps = dict.fromkeys(("", *retention.per_app_seconds))  # no app is named "": it stands for those without a time
+    return [
+        Task(date, entries, rewrite=False)
+        for date, entries in _by_date(snapshot.damaged.values()).items()
+        if len(retention.expired(apps, date=date, now=now)) == len(apps)
+    ]
+
+
 def _may_lose(entry: FileEntry, positions: Mapping[int, int]) -> bool:
     return any(low < positions.get(shard, 0) for shard, (low, _) in entry.shards.items())
 

@@ -27,7 +27,7 @@ import structlog
 from logger.actions import add_action
 from logger.commit import CommitRefusedError, LogWriter
 from logger.datafile import write_data_file
-from logger.deltalog import EMPTY, LogState, read_log
+from logger.deltalog import LogFollower, LogState
 from logger.readfile import FileReader
 from logger.snapshot import FileEntry, Snapshot
 from logger.state import UNREFERENCED_SECONDS, id_ms, new_id, read_state, write_state
@@ -296,7 +296,7 @@ class TableReader:
         self._lock = threading.Lock()
         self._view = View(store, queue_id)
         self._files = FileReader(store)
-        self._state = EMPTY
+        self._log = LogFollower(store)
         self._looked = -math.inf
         self.refresh()
 
@@ -327,7 +327,7 @@ class TableReader:
         return self._view.snapshot
 
     def refresh(self) -> Snapshot:
-        """Look for a newer version. Costs two small reads when there is none.
+        """Look for a newer version. Costs one small read when there is none.
 
         Raises:
             StoreUnavailableError: The storage fails.
@@ -342,15 +342,15 @@ class TableReader:
             return snapshot
 
     def _look(self) -> Snapshot:
-        self._state = read_log(self._store, self._state)
+        state = self._log.advance()
         for _ in range(ATTEMPTS):
             try:
-                return self._view.at(self._state, gone_is_damage=False)
+                return self._view.at(state, gone_is_damage=False)
             except GoneError:
                 # Mostly a file that was taken out of the table and swept since: the log knows by now.
-                before, self._state = self._state, read_log(self._store, self._state)
-                if self._state is before:
-                    return self._view.at(self._state)
+                before, state = state, self._log.advance()
+                if state is before:
+                    return self._view.at(state)
         raise StoreUnavailableError("files are taken out of the table faster than they can be looked at")
 
     def read(self, entry: FileEntry, *, start: int, count: int, columns: Sequence[str]) -> pa.Table:

@@ -19,7 +19,7 @@ from logger.actions import add_action, remove_action
 from logger.catalogfile import Catalogs
 from logger.commit import CommitRefusedError, LogWriter
 from logger.deltalog import LogState
-from logger.plan import Task, doomed_by, plan_merges, plan_removals
+from logger.plan import Task, doomed_by, plan_expired_damage, plan_merges, plan_removals
 from logger.readfile import FileReader
 from logger.retention import Retention
 from logger.rewrite import Doomed, Rewritten, below, rewrite
@@ -118,6 +118,7 @@ class Upkeep:
         doomed = doomed_by(self._tombstones, self._retention, now)
         snapshot = self._snapshot()
         self._work(plan_removals(snapshot, doomed, loses_rows=self._loses_rows), doomed, kind="removal")
+        self._work(plan_expired_damage(self._snapshot(), self._retention, now), doomed, kind="removal")
         self._work(plan_merges(self._snapshot(), today=now.date().isoformat()), doomed, kind="merge")
         self._retire(self._snapshot(), doomed, now)
         self._log.checkpoint_if_due(CHECKPOINT_VERSIONS, clean_up=True)

@@ -1,6 +1,6 @@
 """Catalogs of many files, and files that cannot be read: what a table costs to open, and what one bad file costs."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,14 @@ def fill(url: str, kit: Any, count: int) -> IngestTable:
     return table
 
 
-def upkeep_of(url: str) -> tuple[Upkeep, CollectorRegistry]:
+def upkeep_of(url: str, retention: Retention | None = None) -> tuple[Upkeep, CollectorRegistry]:
     """Upkeep as a service has it."""
     registry = CollectorRegistry()
     return Upkeep(
         open_store(url),
         queue_id=QUEUE,
         tombstones=Tombstones.open(url, queue_id=QUEUE),
-        retention=Retention(),
+        retention=retention or Retention(),
         metrics=UpkeepMetrics(registry),
     ), registry
 
@@ -200,6 +200,25 @@ def test_a_damaged_file_is_not_merged_away(store_url: str, store: Store, kit: An
     assert victim in after
     assert len(after) < len(before)
     assert registry.get_sample_value("logger_upkeep_rows_dropped_total") == 0
+
+
+@pytest.mark.parametrize(("own_days", "goes"), [(None, False), (400, False), (5, True)])
+def test_a_damaged_file_goes_when_no_app_keeps_its_lines_so_long(
+    store_url: str, store: Store, kit: Any, own_days: int | None, goes: bool
+) -> None:
+    """Nobody can tell whose lines it has, so the app that keeps them longest counts."""
+    fill(store_url, kit, 3)
+    victim = min(read_log(store).files)
+    _damage(store, victim, "cut")
+    own = None if own_days is None else own_days * 86400.0
+    upkeep, _ = upkeep_of(store_url, Retention(30 * 86400.0, {"other": own}))
+    later = NOW + timedelta(days=60)
+    if goes:
+        upkeep.run_once(later)
+    else:
+        with pytest.raises(DamagedFileError):
+            upkeep.run_once(later)
+    assert read_log(store).files.keys() == (set() if goes else {victim})
 
 
 def test_ingest_checkpoints_the_log_when_nobody_else_does(

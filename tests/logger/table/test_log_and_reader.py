@@ -68,9 +68,10 @@ def test_the_log_reads_as_deltalake_reads_it(table: IngestTable, kit: Any, store
 
 
 def test_a_reader_that_slept_over_a_clean_up_starts_from_the_checkpoint(
-    table: IngestTable, kit: Any, store_url: str, store: Store
+    table: IngestTable, kit: Any, store_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The entries that it would go on with are gone; absence is not taken for silence."""
+    monkeypatch.setattr("logger.deltalog.SURE_SECONDS", 0.0)
     commit_some(table, kit, times=2)
     reader = TableReader.open(store_url, queue_id=QUEUE)
     commit_some(table, kit, times=4, start=2)
