@@ -139,6 +139,8 @@ def _open_bucket(url: str, parts: SplitResult, *, cache: Path | None, cache_byte
     from logger.bucket import open_bucket  # noqa: PLC0415 - a logger with a folder need not load the client
     from logger.diskcache import DiskCache  # noqa: PLC0415 - same
 
+    if "@" in parts.netloc:  # not shown: it is a secret
+        raise SettingsError("STORE_URL: credentials belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     prefix = parts.path.strip("/")
     if not parts.netloc or parts.query or parts.fragment or "//" in prefix:
         raise SettingsError(f"STORE_URL={url!r}: a bucket is named as s3://bucket/prefix")

@@ -298,6 +298,7 @@ class TableReader:
         self._files = FileReader(store)
         self._log = LogFollower(store)
         self._looked = -math.inf
+        self._failure: StoreUnavailableError | None = None
         self.refresh()
 
     @classmethod
@@ -334,12 +335,18 @@ class TableReader:
         """
         asked = time.monotonic()
         with self._lock:
-            if self._looked > asked:  # another has looked since: many queries at once share one look
-                return self._view.snapshot
-            started = time.monotonic()
-            snapshot = self._look()
-            self._looked = started
-            return snapshot
+            if self._looked <= asked:
+                self._looked = time.monotonic()
+                self._failure = None
+                try:
+                    return self._look()
+                except StoreUnavailableError as error:
+                    self._failure = error
+                    raise
+            # Another has looked since: many queries at once share one look, and one wait for storage that is away.
+            if self._failure is not None:
+                raise StoreUnavailableError(str(self._failure)) from self._failure
+            return self._view.snapshot
 
     def _look(self) -> Snapshot:
         state = self._log.advance()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from logger.catalogfile import FOLDER as CATALOG_FOLDER
 from logger.deltalog import LOG_FOLDER, LogState, read_removals
 from logger.state import sweep_states
 from logger.store import TEMPORARY_SUFFIX, ObjectFact, Store
@@ -77,7 +78,7 @@ def named_ids(state: LogState) -> frozenset[int]:
 
 def _sweep_temporaries(store: Store, now_ms: int) -> int:
     swept = 0
-    for folder in (STATE_DIRECTORY, TOMBSTONE_FOLDER, LOG_FOLDER):
+    for folder in (STATE_DIRECTORY, TOMBSTONE_FOLDER, CATALOG_FOLDER, LOG_FOLDER):
         for fact in store.objects(folder):
             # deltalake writes `<name>#<n>` and links or renames it.
             temporary = fact.name.endswith(TEMPORARY_SUFFIX) or (folder == LOG_FOLDER and "#" in fact.name)

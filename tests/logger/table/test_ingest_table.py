@@ -252,6 +252,13 @@ def test_a_store_that_is_not_supported_is_named(url: str) -> None:
         IngestTable.open(url, queue_id=QUEUE)
 
 
+def test_credentials_in_the_url_are_refused_and_not_shown() -> None:
+    """They would be in the log, and in the list of processes."""
+    with pytest.raises(SettingsError, match="AWS_SECRET_ACCESS_KEY") as raised:
+        IngestTable.open("s3://key:hunter2@bucket/x", queue_id=QUEUE)
+    assert "hunter2" not in str(raised.value)
+
+
 def test_a_store_may_be_a_file_url(tmp_path: Path) -> None:
     """With the characters that a URL escapes."""
     IngestTable.open(f"file://{tmp_path}/a%20b", queue_id=QUEUE)

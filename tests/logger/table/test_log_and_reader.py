@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,56 @@ def test_a_refresh_without_news_gives_the_same_snapshot(table: IngestTable, kit:
     commit_some(table, kit, times=2)
     reader = TableReader.open(store_url, queue_id=QUEUE)
     assert reader.refresh() is reader.refresh()
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_many_queries_at_once_share_one_look(
+    table: IngestTable, kit: Any, store_url: str, away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is under way when they ask, so they wait for the next one, and for its failure as well."""
+    commit_some(table, kit, times=1)
+    reader = TableReader.open(store_url, queue_id=QUEUE)
+    commit_some(table, kit, times=1, start=1)
+    waiting, looks, asked, seen = list[int](), list[int](), threading.Event(), list[Any]()
+    look = reader._look
+
+    class Lock:
+        """Tells when all have asked."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            waiting.append(1)
+            if len(waiting) == 10:
+                asked.set()
+            self._lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self._lock.release()
+
+    def counted() -> Any:
+        looks.append(1)
+        assert asked.wait(10)
+        if away:
+            raise StoreUnavailableError("away")
+        return look()
+
+    def ask() -> None:
+        try:
+            seen.append(reader.refresh().version)
+        except StoreUnavailableError as error:
+            seen.append(str(error))
+
+    monkeypatch.setattr(reader, "_lock", Lock())
+    monkeypatch.setattr(reader, "_look", counted)
+    threads = [threading.Thread(target=ask) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == ["away" if away else 2] * 10
+    assert len(looks) <= 2
 
 
 def test_the_log_reads_as_deltalake_reads_it(table: IngestTable, kit: Any, store_url: str, store: Store) -> None:

@@ -11,7 +11,7 @@ from demo.stack import pause, wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
-AWAY_SECONDS = float(os.environ.get("FAULTS_AWAY_SECONDS", "12"))
+AWAY_SECONDS = float(os.environ.get("FAULTS_AWAY_SECONDS", "6"))
 """A minute and more is for a run by hand."""
 
 SETTINGS = {"LOGGER_FLUSH_BYTES": str(1 << 20), "LOGGER_HEAD_BYTES": str(2 << 20)}
