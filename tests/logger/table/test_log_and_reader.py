@@ -56,6 +56,24 @@ def test_a_refresh_without_news_gives_the_same_snapshot(table: IngestTable, kit:
     assert reader.refresh() is reader.refresh()
 
 
+class TellingLock:
+    """A lock that sets an event when so many have asked for it."""
+
+    def __init__(self, many: int, asked: threading.Event) -> None:
+        self._lock = threading.Lock()
+        self._missing = [None] * many
+        self._asked = asked
+
+    def __enter__(self) -> None:
+        self._missing.pop()
+        if not self._missing:
+            self._asked.set()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 @pytest.mark.parametrize("away", [False, True])
 def test_many_queries_at_once_share_one_look(
     table: IngestTable, kit: Any, store_url: str, away: bool, monkeypatch: pytest.MonkeyPatch
@@ -64,23 +82,8 @@ def test_many_queries_at_once_share_one_look(
     commit_some(table, kit, times=1)
     reader = TableReader.open(store_url, queue_id=QUEUE)
     commit_some(table, kit, times=1, start=1)
-    waiting, looks, asked, seen = list[int](), list[int](), threading.Event(), list[Any]()
+    looks, asked, seen = list[int](), threading.Event(), list[Any]()
     look = reader._look
-
-    class Lock:
-        """Tells when all have asked."""
-
-        def __init__(self) -> None:
-            self._lock = threading.Lock()
-
-        def __enter__(self) -> None:
-            waiting.append(1)
-            if len(waiting) == 10:
-                asked.set()
-            self._lock.acquire()
-
-        def __exit__(self, *_: object) -> None:
-            self._lock.release()
 
     def counted() -> Any:
         looks.append(1)
@@ -95,7 +98,7 @@ def test_many_queries_at_once_share_one_look(
         except StoreUnavailableError as error:
             seen.append(str(error))
 
-    monkeypatch.setattr(reader, "_lock", Lock())
+    monkeypatch.setattr(reader, "_lock", TellingLock(10, asked))
     monkeypatch.setattr(reader, "_look", counted)
     threads = [threading.Thread(target=ask) for _ in range(10)]
     for thread in threads:
