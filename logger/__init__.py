@@ -7,7 +7,9 @@ Layers, lower ones know nothing of higher ones::
     parse                       the runtime's lines of a buffer, as arrays
     pending, join, assemble     lines out of pieces; order within a run; a batch of rows
     head, columns               the newest rows, watermarks, the budget of bytes; rows as sorted Arrow tables
-    shard, ingest               records of a partition to batches; the loop: fetch, keep, commit
+    shard, deadletters          records of a partition to batches; what is none is kept aside (deadtopic: by Kafka)
+    ownership, flush, ingest    which shards are ours; head to table; the loop: fetch, keep, commit
+    elsewhere, lag              how far other loggers' shards are complete; how far behind ours are
     table, tombstones, upkeep   the Delta table: commits, pinned snapshots, deletion, merging, retention
     query, follow, api          questions about lines, over table and head; new lines as they come; HTTP
     aggregator                  everything put together and served

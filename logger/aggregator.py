@@ -2,14 +2,16 @@
 
 ::
 
+                     other loggers' heads <--> Peers --.
+                                                       v
     queue --> ingest --------> head (memory) --+--> LogReader --> HTTP: /v1, follow, the contract of deis/logger
                 |                              |
                 '--> IngestTable --> Delta table --> TableReader
                                          ^
-                upkeep (merge, retention, deletion) with a handle of its own
+                upkeep (merge, retention, deletion) with a handle of its own, at the owner of shard 0
 
-    tasks: ingest (its fetch and flush), upkeep, ending; HTTP listens inside the group
-    stops: no more fetching --> last commit --> upkeep ends --> listeners close
+    tasks: ingest (ownership, fetch, flush), upkeep, lag, peers, elsewhere; HTTP listens inside the group
+    stops: no more fetching --> last commit --> out of the group, so that others take over --> listeners close
 """
 
 import asyncio
@@ -23,10 +25,14 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from logger.api import build_api, build_deis_api
-from logger.deadletters import DeadLetters
+from logger.deadletters import DeadLetters, KeepsBadRecords
+from logger.deadtopic import DeadTopic
+from logger.elsewhere import Elsewhere
 from logger.head import Head
 from logger.ingest import Ingest
+from logger.lag import LagCollector
 from logger.metrics import HeadCollector, IngestMetrics
+from logger.peers import Peers
 from logger.query import LogReader
 from logger.resume import ShardState
 from logger.retention import Retention
@@ -36,7 +42,7 @@ from logger.table import IngestTable, TableReader
 from logger.tombstones import Tombstones
 from logger.upkeep import run_upkeep
 from pipeline.errors import StoreUnavailableError
-from pipeline.queue import Consumer, open_consumer
+from pipeline.queue import GroupConsumer, open_group_consumer
 from pipeline.service import Health, listening
 
 log = structlog.get_logger()
@@ -49,6 +55,9 @@ STOP_SECONDS: Final = 20.0
 
 _OPEN_ATTEMPTS: Final = 5
 
+_UPKEEP_SHARD: Final = 0
+"""Who owns this shard looks after the table."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Stores:
@@ -59,31 +68,99 @@ class _Stores:
     tombstones: Tombstones
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What one logger is made of.
+
+    Attributes:
+        shared: Whether several loggers share the queue.
+        peers: The others; `None` when they are not asked.
+    """
+
+    settings: LoggerSettings
+    shared: bool
+    consumer: GroupConsumer
+    stores: _Stores
+    head: Head
+    ingest: Ingest
+    dead_letters: KeepsBadRecords
+    lag: LagCollector
+    peers: Peers | None
+    health: Health
+    registry: CollectorRegistry
+
+
+def is_shared(queue_url: str) -> bool:
+    """Whether several loggers can share the queue: whether it is Kafka."""
+    return queue_url.startswith("kafka:")
+
+
 async def run(settings: LoggerSettings, stopping: asyncio.Event) -> None:
     """Run the logger until `stopping` is set, or something fails for good.
 
     Raises:
         PipelineError: Alone or in a group; see `pipeline.errors`.
     """
-    health, registry = Health(), CollectorRegistry()
-    consumer = await open_consumer(settings.queue_url, group=GROUP)
+    secret = settings.shared_secret.get_secret_value() if settings.shared_secret is not None else ""
+    consumer = await open_group_consumer(
+        settings.queue_url, group=GROUP, client_id=settings.own_url, instance=settings.instance or None
+    )
     try:
-        stores = await _open_stores(settings, consumer.queue_id)
-        head = Head(
-            limit_bytes=settings.head_bytes,
-            keep_seconds=settings.head_keep_seconds,
-            shards=range(consumer.partitions),
-            gone_nodes=settings.gone_node_names,
-        )
-        registry.register(HeadCollector(head))
-        ingest = _make_ingest(settings, consumer, stores.ingest, head, health=health, registry=registry)
-        await ingest.resume()
-        reader = LogReader(head=head, table=stores.reader, tombstones=stores.tombstones, ends=consumer.ends)
-        async with _serve(settings, reader, health=health, registry=registry):
-            await _run_tasks(settings, stopping, ingest, stores, health=health, registry=registry)
+        parts = await _build(settings, consumer, secret)
+        try:
+            if not parts.shared:  # else the group may take its time, and others answer until then
+                await parts.ingest.resume()
+            async with _serve(parts, secret):
+                await _run_tasks(parts, stopping)
+        finally:
+            await parts.dead_letters.close()
     finally:
         await consumer.close()
     log.info("logger stopped")
+
+
+async def _build(settings: LoggerSettings, consumer: GroupConsumer, secret: str) -> _Parts:
+    health, registry = Health(), CollectorRegistry()
+    stores = await _open_stores(settings, consumer.queue_id)
+    head = Head(
+        limit_bytes=settings.head_bytes,
+        keep_seconds=settings.head_keep_seconds,
+        shards=range(consumer.partitions),
+        gone_nodes=settings.gone_node_names,
+    )
+    registry.register(HeadCollector(head))
+    shared = is_shared(settings.queue_url)
+    metrics = IngestMetrics(registry)
+    dead_letters: KeepsBadRecords = DeadLetters(Path(settings.dead_letters))
+    if shared:
+        dead_letters = DeadTopic(settings.queue_url, queue_id=consumer.queue_id, metrics=metrics)
+    ingest = _make_ingest(settings, consumer, stores.ingest, head, dead_letters, metrics=metrics, health=health)
+    lag = LagCollector(shards=ingest.owned.shards, ends=consumer.ends)
+    registry.register(lag)
+    return _Parts(
+        settings=settings,
+        shared=shared,
+        consumer=consumer,
+        stores=stores,
+        head=head,
+        ingest=ingest,
+        dead_letters=dead_letters,
+        lag=lag,
+        peers=_make_peers(settings, consumer, secret, registry) if shared and secret else None,
+        health=health,
+        registry=registry,
+    )
+
+
+def _make_peers(settings: LoggerSettings, consumer: GroupConsumer, secret: str, registry: CollectorRegistry) -> Peers:
+    return Peers(
+        url=settings.own_url,
+        secret=secret,
+        partitions=consumer.partitions,
+        queue_id=consumer.queue_id,
+        owners=consumer.owners,
+        registry=registry,
+    )
 
 
 async def _open_stores(settings: LoggerSettings, queue_id: str) -> _Stores:
@@ -112,16 +189,14 @@ async def _open_stores(settings: LoggerSettings, queue_id: str) -> _Stores:
 
 def _make_ingest(
     settings: LoggerSettings,
-    consumer: Consumer,
+    consumer: GroupConsumer,
     table: IngestTable,
     head: Head,
+    dead_letters: KeepsBadRecords,
     *,
+    metrics: IngestMetrics,
     health: Health,
-    registry: CollectorRegistry,
 ) -> Ingest:
-    metrics = IngestMetrics(registry)
-    dead_letters = DeadLetters(Path(settings.dead_letters))
-
     def make_shard(number: int, state: ShardState) -> Shard:
         return Shard(number, state, dead_letters=dead_letters, metrics=metrics)
 
@@ -130,6 +205,8 @@ def _make_ingest(
         table=table,
         head=head,
         make_shard=make_shard,
+        dead_letters=dead_letters,
+        shared=is_shared(settings.queue_url),
         flush_seconds=settings.flush_seconds,
         flush_bytes=settings.flush_bytes,
         metrics=metrics,
@@ -138,11 +215,24 @@ def _make_ingest(
 
 
 @contextlib.asynccontextmanager
-async def _serve(
-    settings: LoggerSettings, reader: LogReader, *, health: Health, registry: CollectorRegistry
-) -> AsyncIterator[None]:
+async def _serve(parts: _Parts, secret: str) -> AsyncIterator[None]:
     """Listen on the addresses that are set."""
-    apps = [(build_api(reader=reader, settings=settings, health=health, registry=registry), settings.listen)]
+    settings, health, registry = parts.settings, parts.health, parts.registry
+    reader = LogReader(
+        head=parts.head,
+        table=parts.stores.reader,
+        tombstones=parts.stores.tombstones,
+        ends=parts.consumer.ends,
+        peers=parts.peers,
+    )
+    api = build_api(
+        reader=reader,
+        settings=settings,
+        health=health,
+        registry=registry,
+        peer_secret=secret if parts.peers is not None else "",
+    )
+    apps = [(api, settings.listen)]
     if settings.deis_listen is not None:
         deis = build_deis_api(reader=reader, health=health, registry=registry)
         apps.append((deis, settings.deis_listen))
@@ -153,31 +243,42 @@ async def _serve(
         yield
 
 
-async def _run_tasks(
-    settings: LoggerSettings,
-    stopping: asyncio.Event,
-    ingest: Ingest,
-    stores: _Stores,
-    *,
-    health: Health,
-    registry: CollectorRegistry,
-) -> None:
-    retention = Retention(settings.retention_days * DAY_SECONDS, dict(settings.app_retention_seconds))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(_ingest_bounded(ingest, stopping), name="ingest")
-        group.create_task(
-            run_upkeep(
-                store_url=settings.store_url,
-                queue_id=stores.reader.queue_id,
-                tombstones=stores.tombstones,
-                interval_seconds=settings.upkeep_seconds,
-                retention=retention,
-                health=health,
-                registry=registry,
-                stopping=stopping,
-            ),
-            name="upkeep",
-        )
+async def _run_tasks(parts: _Parts, stopping: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as beside:
+        peers = beside.create_task(parts.peers.run(), name="peers") if parts.peers is not None else None
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_ingest(parts, stopping), name="ingest")
+            group.create_task(_upkeep(parts, stopping), name="upkeep")
+            group.create_task(parts.lag.run(stopping), name="lag")
+            if parts.shared:
+                shards = range(parts.consumer.partitions)
+                elsewhere = Elsewhere(table=parts.stores.ingest, head=parts.head, shards=shards)
+                group.create_task(elsewhere.run(stopping), name="elsewhere")
+        if peers is not None:
+            peers.cancel()
+
+
+async def _ingest(parts: _Parts, stopping: asyncio.Event) -> None:
+    """Ingest until told to stop; then leave the group at once, so that others take over before all else has ended."""
+    await _ingest_bounded(parts.ingest, stopping)
+    if parts.shared:
+        await parts.consumer.close()
+
+
+async def _upkeep(parts: _Parts, stopping: asyncio.Event) -> None:
+    settings = parts.settings
+    await run_upkeep(
+        store_url=settings.store_url,
+        queue_id=parts.stores.reader.queue_id,
+        tombstones=parts.stores.tombstones,
+        interval_seconds=settings.upkeep_seconds,
+        retention=Retention(settings.retention_days * DAY_SECONDS, dict(settings.app_retention_seconds)),
+        health=parts.health,
+        registry=parts.registry,
+        stopping=stopping,
+        # One of the loggers is enough. That there never are two is not needed: each swap is fenced.
+        is_ours=lambda: not parts.shared or _UPKEEP_SHARD in parts.head.shards(),
+    )
 
 
 async def _ingest_bounded(ingest: Ingest, stopping: asyncio.Event) -> None:

@@ -1,5 +1,6 @@
 """What ingest counts, and how far behind it is."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -35,12 +36,24 @@ class IngestMetrics:
         self.bad_records = counter("logger_bad_records", "Records that are no packs, kept aside.", "reason")
         self.dead_letters_dropped = counter("logger_dead_letters_dropped", "Bad records that could not be kept aside.")
         self.lost_records = counter("logger_lost_records", "Records that the queue dropped before they were read.")
+        self.fenced = counter("logger_fenced", "Shards dropped since another logger had committed them.")
+        self.blocked = Gauge(
+            "logger_blocked_records",
+            "Records that the queue dropped unread: the shard waits for `python -m logger skip`.",
+            ["shard"],
+            registry=registry,
+        )
         self.commits = counter("logger_commits", "Commits to the table.")
         self.commit_failures = counter("logger_commit_failures", "Commits that the store refused; they are repeated.")
         self.open_gaps = Gauge("logger_open_gaps", "Missing ranges not declared lost.", ["shard"], registry=registry)
         self.commit_seconds = Histogram(
             "logger_commit_seconds", "Build, write and commit.", buckets=_COMMIT_BUCKETS, registry=registry
         )
+
+    def forget(self, shard: int) -> None:
+        """Show no more of a shard that another logger has."""
+        with contextlib.suppress(KeyError):
+            self.open_gaps.remove(str(shard))
 
     def count(self, accepted: Accepted, made: Assembled) -> None:
         """Count one batch."""

@@ -7,7 +7,7 @@ Format, version 1: the byte 0x01, then the msgpack of `ShardState`. Structs are 
 the end, with a default.
 """
 
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from pipeline.chunk import Origin
 from pipeline.errors import FormatError
 
 _VERSION: Final = b"\x01"
+
+T = TypeVar("T")
 
 
 class Hole(msgspec.Struct, array_like=True, gc=False):
@@ -172,8 +174,22 @@ class ShardState(msgspec.Struct, array_like=True):
     runs: list[RunState] = []
 
 
+class StateSummary(msgspec.Struct, array_like=True):
+    """The beginning of a `ShardState`, for whoever needs no sources."""
+
+    next_offset: int
+    clock_ns: int = 0
+    pruned_ns: int = 0
+    nodes: dict[str, NodeState] = {}
+
+    def heartbeats(self) -> dict[str, int]:
+        """For each node that is heard of, up to when its lines are complete; 0 while unknown."""
+        return {name: node.effective_ns for name, node in self.nodes.items()}
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(ShardState)
+_summary_decoder = msgspec.msgpack.Decoder(StateSummary)
 
 
 def encode_state(state: ShardState) -> bytes:
@@ -187,9 +203,18 @@ def decode_state(blob: bytes) -> ShardState:
     Raises:
         FormatError: Not a resume state of a version known here.
     """
+    return _decode(_decoder, blob)
+
+
+def decode_summary(blob: bytes) -> StateSummary:
+    """Decode the beginning of a resume state; the rest is passed over. Raises as `decode_state` does."""
+    return _decode(_summary_decoder, blob)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], blob: bytes) -> T:
     if blob[:1] != _VERSION:
         raise FormatError(f"not a resume state of a known version: first byte {blob[:1]!r}")
     try:
-        return _decoder.decode(memoryview(blob)[1:])
+        return decoder.decode(memoryview(blob)[1:])
     except msgspec.MsgspecError as error:
         raise FormatError(f"not a resume state: {error}") from error

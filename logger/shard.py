@@ -9,7 +9,7 @@ import zstandard
 
 from logger.accept import Progress, check_pack
 from logger.assemble import assemble
-from logger.deadletters import DeadLetters
+from logger.deadletters import KeepsBadRecords
 from logger.metrics import IngestMetrics
 from logger.resume import ShardState
 from logger.rows import Batch
@@ -41,7 +41,7 @@ class Shard:
         number: int,
         state: ShardState,
         *,
-        dead_letters: DeadLetters,
+        dead_letters: KeepsBadRecords,
         metrics: IngestMetrics,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -51,11 +51,24 @@ class Shard:
         self._metrics = metrics
         self._now_ns = now_ns
         self._decompressor = zstandard.ZstdDecompressor()
+        self._records = 0
+        self._bytes = 0
+        self._last_time_ns = 0
 
     @property
     def next_offset(self) -> int:
         """Of the record to take next."""
         return self._progress.next_offset
+
+    @property
+    def last_time_ns(self) -> int:
+        """When the queue took the last record that was taken here; 0 before the first."""
+        return self._last_time_ns
+
+    @property
+    def mean_bytes(self) -> float:
+        """Of the records taken here; 0 before the first."""
+        return self._bytes / max(self._records, 1)
 
     def state(self) -> ShardState:
         """The resume state at `next_offset`; encode it before more is taken."""
@@ -80,6 +93,7 @@ class Shard:
         for record in records:
             body = self._decode(record)
             taken += 1
+            self._bytes += len(record.value)
             if body is None:
                 progress.skip(record.offset)
                 continue
@@ -87,6 +101,8 @@ class Shard:
             decoded_bytes += len(body.data)
             if decoded_bytes >= _BATCH_BYTES:
                 break
+        self._records += taken
+        self._last_time_ns = records[taken - 1].time_ns
         first = records[0].offset
         made = assemble(accepted, progress, shard=self._number, first_offset=first, arrived_ns=self._now_ns())
         self._metrics.records.inc(taken)

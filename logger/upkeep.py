@@ -249,6 +249,7 @@ async def run_upkeep(
     health: Health,
     registry: CollectorRegistry,
     stopping: asyncio.Event,
+    is_ours: Callable[[], bool] = lambda: True,
 ) -> None:
     """Do upkeep every `interval_seconds` until `stopping` is set. An error ends a pass, is shown and counted.
 
@@ -261,6 +262,7 @@ async def run_upkeep(
         health: Gets the part `upkeep`.
         registry: Where metrics are registered.
         stopping: Ends the loop, after the task that is under way.
+        is_ours: Whether it is for this logger to do, asked before each pass: of several, one is enough.
     """
     metrics = UpkeepMetrics(registry)
     health.broken(_HEALTH_PART, "starting")
@@ -278,7 +280,8 @@ async def run_upkeep(
                     metrics=metrics,
                     stop=stopping.is_set,
                 )
-            await asyncio.to_thread(upkeep.run_once, datetime.now(UTC))
+            if is_ours():
+                await asyncio.to_thread(upkeep.run_once, datetime.now(UTC))
             health.ready(_HEALTH_PART)
         except DamagedFileError as error:
             metrics.failures.inc()

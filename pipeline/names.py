@@ -16,3 +16,6 @@ TABLE_DIRECTORY: Final = "logs"
 
 STATE_DIRECTORY: Final = "_state"
 """The logger's resume states and tombstones, inside the table's folder: a Delta vacuum spares names with `_`."""
+
+DEAD_LETTERS_SUFFIX: Final = "-dead-letters"
+"""The topic for records of a Kafka queue that are no packs: the queue's name with this at its end."""

@@ -22,7 +22,7 @@ from logger.table import IngestTable, TableReader
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FencedError, FormatError, OffsetOutOfRangeError, StoreUnavailableError
 from pipeline.pack import encode_pack
-from pipeline.queue import Consumer, Producer, Record, open_consumer, open_producer
+from pipeline.queue import GroupConsumer, Producer, Record, open_group_consumer, open_producer
 from pipeline.service import Health
 
 T0 = 1_790_000_000_000_000_000
@@ -55,24 +55,29 @@ class Rig:
         flush_seconds: float = 60.0,
         head_bytes: int = 10**8,
         wrap: Callable[[IngestTable], Any] = lambda table: table,
-        wrap_queue: Callable[[Consumer], Any] = lambda consumer: consumer,
+        wrap_queue: Callable[[GroupConsumer], Any] = lambda consumer: consumer,
+        shared: bool = False,
     ) -> AsyncIterator["Rig"]:
         """Run a logger inside the block; leaving it is a crash unless `stop` was called."""
         self.registry, self.health, self.stopping = CollectorRegistry(), Health(), asyncio.Event()
-        consumer = await open_consumer(self.url, group="logger")
+        consumer = await open_group_consumer(self.url, group="logger")
         metrics = IngestMetrics(self.registry)
         table = await asyncio.to_thread(IngestTable.open, self.store_url, queue_id=consumer.queue_id)
         self.head = Head(limit_bytes=head_bytes, shards=range(consumer.partitions))
         self.registry.register(HeadCollector(self.head))
 
+        dead_letters = DeadLetters(self.folder / "dead")
+
         def make_shard(number: int, state: ShardState) -> Shard:
-            return Shard(number, state, dead_letters=DeadLetters(self.folder / "dead"), metrics=metrics)
+            return Shard(number, state, dead_letters=dead_letters, metrics=metrics)
 
         ingest = Ingest(
             consumer=wrap_queue(consumer),
             table=wrap(table),
             head=self.head,
             make_shard=make_shard,
+            dead_letters=dead_letters,
+            shared=shared,
             flush_seconds=flush_seconds,
             flush_bytes=10**7,
             metrics=metrics,
@@ -167,12 +172,8 @@ class Failing:
         self.table = table
         self.failures = failures
 
-    @property
-    def snapshot(self) -> Any:
-        return self.table.snapshot
-
-    def load_states(self) -> dict[int, bytes]:
-        return self.table.load_states()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.table, name)
 
     def commit(
         self, *, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]
@@ -206,7 +207,7 @@ async def test_a_store_that_fails_pauses_ingest_at_the_budget_and_recovers(rig: 
 class Trimmed:
     """A queue that has dropped partition 0's records before `start`: what its retention does beyond its budget."""
 
-    def __init__(self, consumer: Consumer, start: int) -> None:
+    def __init__(self, consumer: GroupConsumer, start: int) -> None:
         self._consumer = consumer
         self.start = start
 
@@ -217,7 +218,7 @@ class Trimmed:
         return {**await self._consumer.starts(), 0: self.start}
 
     async def fetch(self, positions: Mapping[int, int], *, max_bytes: int, wait_seconds: float) -> list[Record]:
-        if positions[0] < self.start:
+        if positions.get(0, self.start) < self.start:
             raise OffsetOutOfRangeError(0, positions[0], self.start, 100)
         return await self._consumer.fetch(positions, max_bytes=max_bytes, wait_seconds=wait_seconds)
 
@@ -306,7 +307,7 @@ async def test_heartbeats_move_watermarks_over_a_restart(rig: Rig) -> None:
         assert rig.count("logger_node_behind_seconds", node="n1") > 0
         await rig.stop()
     async with rig.logger():
-        await until(lambda: "ingest" not in rig.health.problems())
+        await until(lambda: "shards" not in rig.health.problems())
         assert rig.head.watermark() == T0
 
 
