@@ -38,8 +38,7 @@ async def run(settings: MonitorSettings, stopping: asyncio.Event) -> None:
     """Run the monitor until `stopping` is set.
 
     Raises:
-        FatalError: The queue is damaged, or a setting is wrong.
-        OSError: The address is in use.
+        FatalError: The queue is damaged, a setting is wrong, or the address is in use.
     """
     health = Health()
     health.broken(_QUEUE, "not opened yet")

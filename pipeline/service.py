@@ -14,7 +14,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from pipeline.errors import PipelineError
+from pipeline.errors import FatalError, PipelineError
 from pipeline.settings import CommonSettings, split_listen
 
 log = structlog.get_logger()
@@ -66,13 +66,19 @@ def health_routes(health: Health, registry: CollectorRegistry) -> list[web.Route
 
 @contextlib.asynccontextmanager
 async def listening(app: web.Application, listen: str) -> AsyncIterator[int]:
-    """Serve `app` on `listen` (`host:port`) inside the block; yields the port, which is chosen when 0 was asked for."""
+    """Serve `app` on `listen` (`host:port`) inside the block; yields the port, which is chosen when 0 was asked for.
+
+    Raises:
+        FatalError: The address is in use, or none of this machine.
+    """
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
     await runner.setup()
     try:
         host, port = split_listen(listen)
-        site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise FatalError(f"cannot listen on {listen}: {error.strerror}") from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -55,9 +55,9 @@ async def test_the_routes_tell_life_readiness_and_metrics() -> None:
         assert families["seen"].samples[0].value == 3
 
 
-async def test_an_address_in_use_is_an_os_error_and_nothing_is_left_open() -> None:
+async def test_an_address_in_use_is_named_and_nothing_is_left_open() -> None:
     async with listening(web.Application(), "127.0.0.1:0") as port:
-        with pytest.raises(OSError, match="address already in use"):
+        with pytest.raises(FatalError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*address already in use"):
             async with listening(web.Application(), f"127.0.0.1:{port}"):
                 pass
 
