@@ -18,6 +18,7 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     keeper         when the checkpoint is written
     heartbeat      up to when everything is sent, told to every partition
     reader         discovers, looks at what is due, hands chunks to the lanes
+    memory         what a burst left behind, given back
     agent          the tasks, and what they share
     pods, dockerjson   whose log a file is; docker's format turned into the runtime interface's
 """

@@ -24,6 +24,7 @@ from fluentd.checkpoint import Checkpoint, CheckpointFolder
 from fluentd.discovery import Discovery, FoundFile, Listing, Place
 from fluentd.heartbeat import Heartbeat
 from fluentd.keeper import CheckpointKeeper
+from fluentd.memory import give_back_after_bursts
 from fluentd.metrics import AgentMetrics
 from fluentd.pods import LabelsFile, NameRules, PodMetadata
 from fluentd.reader import Reader
@@ -46,8 +47,8 @@ async def run(settings: AgentSettings, stopping: asyncio.Event) -> None:
     """Run one agent until `stopping` is set.
 
     Raises:
-        FatalError: Another agent uses the folder, the checkpoint cannot be read, or the queue is of no use.
-        OSError: The folder cannot be made, or the address cannot be listened on.
+        FatalError: Another agent uses the folder, or it cannot be made; the checkpoint is damaged; the address cannot be
+            listened on; or the queue is of no use.
     """
     _raise_file_limit()
     registry, health = CollectorRegistry(), Health()
@@ -174,6 +175,7 @@ class Agent:
                 background = [
                     group.create_task(self._keeper.run(), name="checkpoint"),
                     group.create_task(self._heartbeat.run(), name="heartbeat"),
+                    group.create_task(self._trim(), name="memory"),
                     group.create_task(self._stop_waiting(stopping), name="stop"),
                 ]
                 await self._reader.run(stopping)
@@ -185,6 +187,10 @@ class Agent:
         finally:
             self._watch.close()
             self._tree.close()
+
+    async def _trim(self) -> None:
+        budget = self._budget
+        await give_back_after_bursts(taken_bytes=lambda: budget.taken_bytes, used_bytes=lambda: budget.used_bytes)
 
     async def _stop_waiting(self, stopping: asyncio.Event) -> None:
         await stopping.wait()

@@ -92,14 +92,20 @@ class CheckpointFolder:
 
     Args:
         path: Made when it is not there.
+
+    Raises:
+        FatalError: Another agent holds it, or it cannot be made or written to.
     """
 
     def __init__(self, path: Path) -> None:
         self._file = path / CHECKPOINT_FILE
         self._temporary = path / f"{CHECKPOINT_FILE}.tmp"
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise FatalError(f"AGENT_STATE={path} is of no use: {error}") from error
         self._folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._lock = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

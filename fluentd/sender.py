@@ -36,11 +36,16 @@ class Budget:
 
     Args:
         limit_bytes: All of them.
+
+    Attributes:
+        used_bytes: How many are in use.
+        taken_bytes: How many were taken so far, given back or not.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self.used_bytes = 0
+        self.taken_bytes = 0
         self._given = asyncio.Event()
 
     def has_room(self, size: int) -> bool:
@@ -50,6 +55,7 @@ class Budget:
     def take(self, size: int) -> None:
         """Use `size` bytes."""
         self.used_bytes += size
+        self.taken_bytes += size
 
     def give(self, size: int) -> None:
         """Give `size` bytes back."""

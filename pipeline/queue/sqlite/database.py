@@ -181,7 +181,7 @@ def _connect(path: Path, *, durable: bool) -> sqlite3.Connection:
             f"wal_autocheckpoint={CHECKPOINT_BYTES // PAGE_BYTES}",
             f"journal_size_limit={WAL_LIMIT_BYTES}",
             "secure_delete=OFF",  # on in some builds: every deleted record would be written once more, as zeros
-            f"cache_size=-{8 * MIB // KIB}",
+            f"cache_size=-{2 * MIB // KIB}",
         ):
             _patiently(connection, f"PRAGMA {pragma}")
     except BaseException:
