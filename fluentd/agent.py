@@ -47,8 +47,8 @@ async def run(settings: AgentSettings, stopping: asyncio.Event) -> None:
     """Run one agent until `stopping` is set.
 
     Raises:
-        FatalError: Another agent uses the folder, or it cannot be made; the checkpoint is damaged; the address cannot be
-            listened on; or the queue is of no use.
+        FatalError: Another agent uses the folder, or it cannot be made; the checkpoint is damaged; the address
+            cannot be listened on; or the queue is of no use.
     """
     _raise_file_limit()
     registry, health = CollectorRegistry(), Health()
