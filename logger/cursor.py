@@ -1,11 +1,13 @@
 """Where a reader goes on: keys of the two orders of rows, and the opaque tokens that carry them.
 
-A token is url-safe base64 of one msgpack array that starts with its kind and version (`p1`, `b1`, `l1`). It is no
-secret and grants nothing: whoever sends one reads only what the token of the request allows.
+A token is url-safe base64 of one msgpack array that starts with its kind and version (`p1`, `b2`, `l2`). It is no
+secret and grants nothing: whoever sends one reads only what the token of the request allows. Offsets mean something in
+one queue only, so a cursor that has some names its queue.
 """
 
 import base64
 import binascii
+import hashlib
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -18,6 +20,7 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Shard = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Small = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Source = Annotated[bytes, msgspec.Meta(max_length=16)]
+_Queue = Annotated[bytes, msgspec.Meta(max_length=8)]
 
 
 class ReadingKey(NamedTuple):
@@ -55,34 +58,43 @@ class PageCursor(msgspec.Struct, frozen=True, array_like=True, tag="p1"):
     key: ReadingKey
 
 
-class BacklogCursor(msgspec.Struct, frozen=True, array_like=True, tag="b1"):
+class BacklogCursor(msgspec.Struct, frozen=True, array_like=True, tag="b2"):
     """A follow among the lines that were there when it started.
 
     Attributes:
         positions: Where what arrived later begins, for each shard.
         key: The last row sent of those before the positions.
+        queue: See `queue_mark`.
     """
 
     positions: dict[_Shard, _Count]
     key: ReadingKey
+    queue: _Queue
 
 
-class LiveCursor(msgspec.Struct, frozen=True, array_like=True, tag="l1"):
+class LiveCursor(msgspec.Struct, frozen=True, array_like=True, tag="l2"):
     """A follow among the lines that arrived later.
 
     Attributes:
         positions: Everything before is sent, for each shard.
         keys: The last row sent of the record at a shard's position, where that record may not be sent as a whole.
+        queue: See `queue_mark`.
     """
 
     positions: dict[_Shard, _Count]
-    keys: dict[_Shard, ArrivalKey] = {}
+    keys: dict[_Shard, ArrivalKey]
+    queue: _Queue
 
 
 Cursor = PageCursor | BacklogCursor | LiveCursor
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Cursor)
+
+
+def queue_mark(queue_id: str) -> bytes:
+    """What a cursor has for the name of its queue: 8 bytes."""
+    return hashlib.blake2b(queue_id.encode(), digest_size=8).digest()
 
 
 class CursorError(ValueError):

@@ -25,23 +25,25 @@ from logger.cursor import ArrivalKey, BacklogCursor, LiveCursor, ReadingKey, enc
 from logger.filter import EVERY_LINE, LineFilter
 from logger.hub import FollowHub, Lines, Segment, Subscription, live_tokens
 from logger.lines import integers, lines_of_table, reading_keys, taken
-from logger.page import Selection, message_bytes
+from logger.page import Page, Selection, message_bytes
 from logger.pieces import Reach
-from logger.query import LAST_LINES_BYTES, LogReader
+from logger.query import LAST_LINES_BYTES, LogReader, PartialError
 from logger.search import Mask
 
 WATERMARK_SECONDS: Final = 3.0
 """A watermark comes at least this often, and whether the reader may still read is looked at."""
 
 _BACKLOG_PAGE: Final = 2000
+_AGAIN_SECONDS: Final = 0.5
 _THREAD_BYTES: Final = 16 * 1024  # an expression over more than this is matched in a thread
 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Everything written before this time has been sent; `None` while unknown."""
+    """Everything written before this time has been sent; `None` while unknown. `token` is a cursor, if there is one."""
 
     complete_up_to_ns: int | None
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,11 @@ class Follower:
         self._positions: dict[int, int] = dict(reader.head.ends() if cursor is None else cursor.positions)
         if isinstance(cursor, LiveCursor):
             self._keys = _open_keys(cursor)
-        self._token = encode_cursor(LiveCursor(self._positions, self._keys))
+        self._backlog_token = ""
+        self._token = self._live_token()
+
+    def _live_token(self) -> str:
+        return encode_cursor(LiveCursor(self._positions, self._keys, self._hub.queue))
 
     @property
     def waiting(self) -> int:
@@ -118,20 +124,33 @@ class Follower:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Everything that the client is to get, in order; ends with an `End`, if at all."""
-        async for lines in self._backlog():
-            yield lines if lines.lines else Watermark(None)
-            if self._must_end():
-                yield self._end()
-                return
-        while True:
-            async for event in self._catch_up():
-                yield event
-                if isinstance(event, End):
+        async with self._hub.fed(self._request.app):
+            await self._complete_positions()
+            async for lines in self._backlog():
+                yield lines if lines.lines else Watermark(None, self._backlog_token)
+                if self._must_end():
+                    yield self._end()
                     return
-            async for event in self._live():
-                yield event
-                if isinstance(event, End):
-                    return
+            while True:
+                async for event in self._catch_up():
+                    yield event
+                    if isinstance(event, End):
+                        return
+                async for event in self._live():
+                    yield event
+                    if isinstance(event, End):
+                        return
+
+    async def _complete_positions(self) -> None:
+        """Begin the shards of other loggers where they are now; of what is not known, where the table ends."""
+        if self._request.cursor is not None or self._reader.peers is None:
+            return
+        in_table = await self._reader.positions()
+        self._positions = {
+            **{shard: in_table.get(shard, 0) for shard in range(self._reader.peers.partitions)},
+            **self._hub.ends(self._request.app),
+        }
+        self._token = self._live_token()
 
     # --- what was there at the start
 
@@ -146,9 +165,15 @@ class Follower:
             return
         beyond = None if request.cursor is None else request.cursor.key
         while True:
-            page = await self._reader.page(self._selection(_BACKLOG_PAGE, beyond=beyond))
-            yield await asyncio.to_thread(self._backlog_lines, page.table, page.context)
+            page = await self._whole_page(_BACKLOG_PAGE, beyond=beyond)
+            if page is None:
+                yield Lines((), ())
+                continue
+            lines = await asyncio.to_thread(self._backlog_lines, page.table, page.context)
             beyond = page.following
+            if beyond is not None:
+                self._backlog_token = encode_cursor(BacklogCursor(self._positions, beyond, self._hub.queue))
+            yield lines
             if beyond is None:
                 return
 
@@ -158,7 +183,10 @@ class Follower:
         contexts = [np.zeros(0, np.bool_)]
         found, found_bytes, beyond = 0, 0, None
         while True:
-            page = await self._reader.page(self._selection(count - found, beyond=beyond, descending=True))
+            page = await self._whole_page(count - found, beyond=beyond, descending=True)
+            if page is None:
+                yield Lines((), ())
+                continue
             newest_first.append(page.table)
             context = np.zeros(page.table.num_rows, np.bool_) if page.context is None else page.context
             contexts.append(context)
@@ -170,6 +198,24 @@ class Follower:
         table = pa.concat_tables(newest_first)
         table = taken(table, np.arange(table.num_rows)[::-1])
         yield await asyncio.to_thread(self._backlog_lines, table, np.concatenate(contexts)[::-1])
+
+    async def _whole_page(
+        self, limit: int, *, beyond: ReadingKey | None = None, descending: bool = False
+    ) -> Page | None:
+        """A page that lacks nothing; `None`, after a while, when the owner of a shard is away."""
+        selection = self._selection(limit, beyond=beyond, descending=descending)
+        try:
+            return await self._reader.page(selection, whole=True)
+        except PartialError as error:
+            if beyond is not None or self._request.cursor is not None:
+                await asyncio.sleep(_AGAIN_SECONDS)
+                return None
+            # Nothing is sent yet: what the shard has beyond the table may come later, as what arrives.
+            in_table = await self._reader.positions()
+            self._positions |= {
+                shard: min(self._positions.get(shard, 0), in_table.get(shard, 0)) for shard in error.shards
+            }
+            return None
 
     def _selection(self, limit: int, *, beyond: ReadingKey | None = None, descending: bool = False) -> Selection:
         request = self._request
@@ -194,7 +240,7 @@ class Follower:
         tokens = []
         for key, flag in zip(keys, flags, strict=True):
             last = key if not flag or last is None else last
-            tokens.append(encode_cursor(BacklogCursor(self._positions, last)))
+            tokens.append(encode_cursor(BacklogCursor(self._positions, last, self._hub.queue)))
         return Lines(lines_of_table(table, flags if context is not None else None), tokens)
 
     # --- what arrived since, on its own
@@ -203,7 +249,7 @@ class Follower:
         """Go on from `_positions` until the hub can take over."""
         self._subscription = None
         while not self._must_end():
-            changes = self._reader.head.changes
+            changes, moved = self._reader.head.changes, self._hub.moved
             shard = self._shard_behind()
             if shard is None:
                 if not self._keys:
@@ -212,46 +258,54 @@ class Follower:
                     return
                 # A restarted logger is still behind what the client had seen from the one before, at times in the
                 # middle of a record.
-                await self._wait_for_more(changes)
+                await self._wait_for_more(changes, moved)
             else:
                 async for lines in self._step(shard):
                     yield lines
                 await asyncio.sleep(0)  # a step that finds nothing has not let anybody else have a turn
             if time.monotonic() >= self._due:
                 self._due = time.monotonic() + WATERMARK_SECONDS
-                yield Watermark(None)
+                yield Watermark(None, self._live_token())
         yield self._end()
 
     def _shard_behind(self) -> int | None:
-        for shard, end in self._reader.head.ends().items():
+        for shard, end in self._hub.ends(self._request.app).items():
             if self._positions.setdefault(shard, 0) < end:
                 return shard
         return None
 
-    async def _wait_for_more(self, changes: int) -> None:
+    async def _wait_for_more(self, changes: int, moved: asyncio.Event) -> None:
         try:
             async with asyncio.timeout(WATERMARK_SECONDS):
-                await self._reader.head.wait(changes)
+                if self._reader.peers is None:
+                    await self._reader.head.wait(changes)
+                else:
+                    await moved.wait()
         except TimeoutError:
             pass
 
     async def _step(self, shard: int) -> AsyncGenerator[Lines, None]:
-        """The next batch of a shard, or a window of the table where the head has nothing any more."""
-        head, start = self._reader.head, self._positions[shard]
-        batches = head.batches(shard, start)
+        """The next batch of a shard, or a window of the table where nothing is in memory any more."""
+        app, start = self._request.app, self._positions[shard]
+        end = self._hub.ends(app).get(shard, start)
+        batches = self._hub.batches(app, shard, start)
         if batches and batches[0].first_offset <= start:
             batch = batches[0]
-            for segment in self._hub.segments(batch, self._request.app, self._positions, self._keys):
+            for segment in self._hub.segments(batch, app, self._positions, self._keys):
                 yield await self._wanted(segment)
             self._passed(shard, batch.next_offset)
-            return
-        stop = batches[0].first_offset if batches else head.ends()[shard]
-        async for lines in self._from_table(shard, start, stop):
-            yield lines
+        elif self._hub.has_nothing(app, shard, start):
+            self._passed(shard, end)
+        else:
+            async for lines in self._from_table(shard, start, batches[0].first_offset if batches else end):
+                yield lines
 
     async def _from_table(self, shard: int, start: int, stop: int) -> AsyncGenerator[Lines, None]:
         view = await self._reader.view()
         end = min(stop, view.snapshot.positions.get(shard, 0))
+        if end <= start and self._hub.is_elsewhere(shard):
+            await asyncio.sleep(_AGAIN_SECONDS)  # its owner has it, and commits it before long
+            return
         if end <= start:  # neither has it: the queue began later
             newer = [batch.first_offset for batch in view.batches if batch.shard == shard and batch.next_offset > start]
             self._passed(shard, max(start, min([stop, *newer])))
@@ -275,7 +329,8 @@ class Follower:
             mask &= self._request.wanted.mask(table)
         keys, after = arrival_keys(table), self._keys.get(shard)
         places = [place for place in np.flatnonzero(mask).tolist() if after is None or keys[place] > after]
-        tokens = live_tokens(shard, [keys[place] for place in places], self._positions, self._keys)
+        before = LiveCursor(self._positions, self._keys, self._hub.queue)
+        tokens = live_tokens(shard, [keys[place] for place in places], before)
         whole = Lines(lines_of_table(taken(table, np.array(places, np.int64))), tokens)
         return whole if self._context is None else self._with_context(whole, self._context)
 
@@ -306,7 +361,9 @@ class Follower:
                     self._due = time.monotonic() + WATERMARK_SECONDS
                     self._hub.pump()
                     if not subscription.waiting:
-                        yield Watermark(self._reader.head.watermark(self._request.app))
+                        # Everything up to there has been looked at, whether or not it was wanted.
+                        self._positions, self._keys = dict(self._hub.positions_of(self._request.app)), {}
+                        yield Watermark(self._hub.watermark(self._request.app), self._live_token())
                     continue
                 await subscription.wait(self._due - time.monotonic())
         finally:

@@ -70,6 +70,19 @@ def taken(table: pa.Table, rows: npt.NDArray[np.int64]) -> pa.Table:
     return table.take(places)
 
 
+def own_values(table: pa.Table) -> pa.Table:
+    """The table in one piece, with dictionaries of just the values that it has, not of all that its files have."""
+    columns = []
+    column: Any
+    for column in table.columns:
+        chunks: Any = column.unify_dictionaries().chunks or [pa.array([], column.type)]
+        whole = pa.concat_arrays(chunks)  # a copy: a slice would come with all of its buffer
+        if isinstance(whole, pa.DictionaryArray):
+            whole = whole.dictionary_decode().dictionary_encode()
+        columns.append(whole)
+    return pa.table(columns, names=table.column_names)
+
+
 def _raw(value: bytes | None) -> str | None:
     return None if value is None else base64.b64encode(value).decode()
 

@@ -63,6 +63,7 @@ class Page:
         watermark_ns: Time up to which everything was in reach.
         cut_line: Whether the last row's line goes on in the next page.
         context: Which rows are there only as neighbours; `None` when none are.
+        partial: Shards whose newest rows were not in reach.
     """
 
     table: pa.Table
@@ -70,6 +71,7 @@ class Page:
     watermark_ns: int | None = None
     cut_line: bool = False
     context: Mask | None = None
+    partial: frozenset[int] = frozenset()
 
 
 def message_bytes(table: pa.Table) -> int:

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import structlog
 
 from logger.context import SAME, KeptGroups, Neighbours, group_of
 from logger.cursor import ReadingKey
@@ -18,13 +19,16 @@ from logger.lines import integers, reading_keys, taken, texts
 from logger.merge import Scan, key_value
 from logger.page import Page, Selection, collected, message_bytes
 from logger.peers import Peers
+from logger.peerstakeover import Takeover
+from logger.peersview import OtherHeads, StaleViewError
+from logger.peerswire import ANYWHERE
 from logger.pieces import Deleted, Piece, ReadsTable, TablePiece
 from logger.rows import SCHEMA, Batch
 from logger.scan import PieceScan, Wanted
 from logger.search import Mask
 from logger.snapshot import Snapshot
-from logger.summary import AppSummary, summaries
-from pipeline.errors import StoreUnavailableError
+from logger.summary import AppSummary, summaries, together
+from pipeline.errors import RetriableError, StoreUnavailableError
 
 LAST_LINES_BYTES: Final = 64 * 1024 * 1024
 """Messages of the answer of `LogReader.last_lines`: only the newest lines that fit into it are given."""
@@ -32,11 +36,26 @@ LAST_LINES_BYTES: Final = 64 * 1024 * 1024
 CONTEXT_ROWS: Final = 10_000
 """A page with context ends after the match that brings it to so many rows."""
 
+DELETIONS_SECONDS: Final = 1.0
+"""How often deletions that other loggers took are looked for: they are obeyed everywhere within two seconds."""
+
 _PIN_ATTEMPTS: Final = 5
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 class BusyError(Exception):
     """So many questions wait already that one more is refused."""
+
+
+class PartialError(RetriableError):
+    """The newest rows of some shards are not in reach now: their owner is away, or still reads."""
+
+    def __init__(self, shards: frozenset[int]) -> None:
+        self.shards = shards
+        super().__init__(f"no answer from the owners of shards {', '.join(map(str, sorted(shards)))}")
 
 
 class ReadsHead(Protocol):
@@ -55,8 +74,14 @@ class ReadsHead(Protocol):
     def ends(self) -> Mapping[int, int]:
         """Offset after the last record, by shard."""
 
+    def shards(self) -> frozenset[int]:
+        """Shards whose rows are here."""
+
     def watermark(self, app: str | None = None) -> int | None:
         """Time up to which lines are complete."""
+
+    def shard_watermark(self, shard: int) -> int | None:
+        """The same of one shard."""
 
     async def wait(self, seen: int) -> int:
         """Wait for the counter of changes to be above `seen`."""
@@ -75,6 +100,12 @@ class MarksDeleted(Deleted, Protocol):
     def add(self, app: str, positions: Mapping[int, int]) -> None:
         """Delete everything before `positions`; durable when it returns. Blocks."""
 
+    def apps(self) -> Sequence[str]:
+        """Apps that have deleted rows, or may have."""
+
+    def refresh(self) -> None:
+        """Learn of other loggers' deletions. Blocks."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -83,12 +114,16 @@ class View:
     Attributes:
         snapshot: The table.
         batches: The head's batches that are not in it.
-        watermark_ns: Time up to which the view is complete; `None` while unknown.
+        watermark_ns: Time up to which the view is complete, other loggers' heads apart; `None` while unknown.
+        loading: For each shard that this logger has taken over and not yet read up to the end, how far it is.
+        others: The heads of other loggers; `None` when there are none.
     """
 
     snapshot: Snapshot
     batches: Sequence[Batch]
     watermark_ns: int | None
+    loading: Mapping[int, int] = field(default_factory=dict)
+    others: OtherHeads | None = None
 
     def pieces(self, app: str, table: ReadsTable) -> list[Piece]:
         """Where the app's rows are."""
@@ -96,6 +131,21 @@ class View:
             *(TablePiece(app, entry, table) for entry in self.snapshot.of_app(app)),
             *head_pieces(app, self.batches),
         ]
+
+    def missing(self, ends: Mapping[int, int]) -> frozenset[int]:
+        """Shards of which rows before `ends`, or the newest ones, may not be in reach."""
+        here = {shard for shard, have in self.loading.items() if ends.get(shard, have + 1) > have}
+        return frozenset(here if self.others is None else here | self.others.missing)
+
+    def complete_up_to(self) -> int | None:
+        """Watermark of everything; once the other heads have answered."""
+        if self.others is None:
+            return None if self.loading else self.watermark_ns
+        marks = [self.others.watermarks.get(shard) for shard in self.others.starts]
+        if len(marks) < self.others.peers.partitions:
+            marks.append(self.watermark_ns)
+        known = [mark for mark in marks if mark is not None]
+        return min(known) if len(known) == len(marks) and not self.loading and not self.others.missing else None
 
 
 class Gate:
@@ -146,43 +196,108 @@ class LogReader:
         self.table = table
         self.tombstones = tombstones
         self.peers = peers
+        self.takeover = Takeover(head=head, ends=ends)
         self._ends = ends
         self._scans_gate = Gate(running=2, waiting=16)
         self._reads_gate = Gate(running=4, waiting=256)
 
-    async def view(self) -> View:
+    async def view(self, *, anywhere: frozenset[int] = frozenset()) -> View:
         """Pin the table and take what is newer from the head.
+
+        Args:
+            anywhere: Shards of other loggers that were never committed: they begin wherever their queue does.
 
         Raises:
             StoreUnavailableError: The storage fails.
         """
         version: int | None = None
         for _ in range(_PIN_ATTEMPTS):
-            watermark_ns = self.head.watermark()
+            marks = self._watermarks()
             snapshot = await asyncio.to_thread(self.table.refresh)
             batches, missing = _newer(self.head, snapshot)
             # A shard that was never committed begins wherever its queue does: only a newer version could tell more.
             if not missing or (version == snapshot.version and not missing & snapshot.positions.keys()):
-                return View(snapshot, batches, watermark_ns)
+                return self._viewed(snapshot, batches, marks, anywhere)
             version = snapshot.version
         raise StoreUnavailableError("the table lags behind what the head has let go")
 
-    async def page(self, selection: Selection, *, gone: Callable[[], bool] = lambda: False) -> Page:
+    def _watermarks(self) -> Mapping[int, int | None]:
+        """Of each shard here, or of all together where all are here; taken before a version is pinned."""
+        if self.peers is None:
+            return {-1: self.head.watermark()}
+        return {shard: self.head.shard_watermark(shard) for shard in self.head.shards()}
+
+    def _viewed(
+        self,
+        snapshot: Snapshot,
+        batches: Sequence[Batch],
+        marks: Mapping[int, int | None],
+        anywhere: frozenset[int],
+    ) -> View:
+        if self.peers is None:
+            return View(snapshot, batches, marks[-1])
+        ends = self.head.ends()
+        here = [marks.get(shard) for shard in ends]
+        known = [mark for mark in here if mark is not None]
+        starts = {
+            shard: ANYWHERE if shard in anywhere else snapshot.positions.get(shard, 0)
+            for shard in range(self.peers.partitions)
+            if shard not in ends
+        }
+        return View(
+            snapshot,
+            batches,
+            min(known) if known and len(known) == len(here) else None,
+            {shard: end for shard, end in ends.items() if self.takeover.is_loading(shard)},
+            OtherHeads(self.peers, starts, asyncio.get_running_loop()),
+        )
+
+    async def page(
+        self, selection: Selection, *, gone: Callable[[], bool] = lambda: False, whole: bool = False
+    ) -> Page:
         """One page of lines.
 
         Args:
             selection: What is asked for.
             gone: Whether whoever asked is gone; called from a thread.
+            whole: Whether a page that lacks rows of some shards is of no use.
 
         Raises:
             AbandonedError: `gone` said so.
             BusyError: Too many queries at once.
+            PartialError: Rows are not in reach, and the page was to be whole.
             StoreUnavailableError: The storage fails.
         """
         gate = self._scans_gate if selection.lines.searches else self._reads_gate
+
+        async def read(view: View) -> Page:
+            page = await asyncio.to_thread(self.page_of, view, selection, gone)
+            return replace(page, watermark_ns=view.complete_up_to(), partial=view.missing(selection.ends))
+
         async with gate.pass_through():
-            view = await self.view()
-            return await asyncio.to_thread(self.page_of, view, selection, gone)
+            page = await self._over_views(read)
+        if page.partial and whole:
+            raise PartialError(page.partial)
+        self._count(page.partial)
+        return page
+
+    async def _over_views(self, read: Callable[[View], Awaitable[T]]) -> T:
+        """Read a view; a newer one when other loggers have let go of rows that the first one has not."""
+        version: int | None = None
+        anywhere: frozenset[int] = frozenset()
+        for _ in range(_PIN_ATTEMPTS):
+            view = await self.view(anywhere=anywhere)
+            try:
+                return await read(view)
+            except StaleViewError as error:
+                if view.snapshot.version == version:
+                    anywhere = error.shards - view.snapshot.positions.keys()
+                version = view.snapshot.version
+        raise StoreUnavailableError("the table lags behind what other loggers have let go")
+
+    def _count(self, partial: frozenset[int]) -> None:
+        if partial and self.peers is not None:
+            self.peers.partial.inc()
 
     def page_of(self, view: View, selection: Selection, gone: Callable[[], bool] = lambda: False) -> Page:
         """One page of lines out of a view; blocks."""
@@ -243,18 +358,32 @@ class LogReader:
         later = rows(trail, descending=selection.descending)
         return Neighbours(earlier, matching(earlier), later, matching(later))
 
-    async def apps(self, wanted: Callable[[str], bool]) -> list[AppSummary]:
-        """What there is of each app that is wanted, by name.
+    async def apps(self, wanted: Callable[[str], bool]) -> tuple[list[AppSummary], frozenset[int]]:
+        """What there is of each app that is wanted, by name; and the shards whose newest rows are not counted.
 
         Raises:
             BusyError: Too many queries at once.
             StoreUnavailableError: The storage fails.
         """
-        async with self._scans_gate.pass_through():
-            view = await self.view()
-            return await asyncio.to_thread(
+
+        async def read(view: View) -> tuple[list[AppSummary], frozenset[int]]:
+            others = await self._apps_elsewhere(view, wanted)
+            found = await asyncio.to_thread(
                 summaries, view.snapshot, list(view.batches), table=self.table, deleted=self.tombstones, wanted=wanted
             )
+            return together([*found, *others]) if others else found, view.missing({})
+
+        async with self._scans_gate.pass_through():
+            found, partial = await self._over_views(read)
+        self._count(partial)
+        return found, partial
+
+    async def _apps_elsewhere(self, view: View, wanted: Callable[[str], bool]) -> list[AppSummary]:
+        if view.others is None:
+            return []
+        boundaries = {app: self.tombstones.boundary(app) for app in self.tombstones.apps()}
+        apps = await view.others.apps({app: boundary for app, boundary in boundaries.items() if boundary})
+        return [AppSummary(*each) for each in apps if wanted(each[0])]
 
     def _scans(self, view: View, selection: Selection, gone: Callable[[], bool], table: ReadsTable) -> list[Scan]:
         """A scan for each piece that can have rows of the selection."""
@@ -269,22 +398,31 @@ class LogReader:
         )
         low, high = wanted.orders()
         scans: list[Scan] = []
+        if view.others is not None:
+            scans.extend(view.others.scans(selection, self.tombstones.boundary(selection.app) or {}))
         for piece in view.pieces(selection.app, table):
             (least, greatest), seen = piece.orders, piece.reach(self.tombstones, selection.ends)
             if least <= high and greatest >= low and (seen.is_whole or not seen.hides_all(piece.shards())):
                 scans.append(PieceScan(piece, wanted.narrowed(reach=seen), gone=gone))
         return scans
 
-    async def last_lines(self, app: str, count: int) -> pa.Table:
+    async def last_lines(self, app: str, count: int) -> tuple[pa.Table, frozenset[int]]:
         """Rows of the app's last `count` lines, oldest first; the rows of a long line count as one.
+
+        And the shards whose newest rows are not in it.
 
         Raises:
             BusyError: Too many queries at once.
             StoreUnavailableError: The storage fails.
         """
+
+        async def read(view: View) -> tuple[pa.Table, frozenset[int]]:
+            return await asyncio.to_thread(self._last_lines, view, app, count), view.missing({})
+
         async with self._reads_gate.pass_through():
-            view = await self.view()
-            return await asyncio.to_thread(self._last_lines, view, app, count)
+            table, partial = await self._over_views(read)
+        self._count(partial)
+        return table, partial
 
     def _last_lines(self, view: View, app: str, count: int) -> pa.Table:
         tables: list[pa.Table] = []
@@ -301,6 +439,23 @@ class LogReader:
         newest_first = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
         rows = taken(newest_first, np.arange(newest_first.num_rows)[::-1])
         return rows if beyond is None else rows.slice(_first_start(rows))
+
+    async def keep_deletions(self) -> None:
+        """Learn of deletions that other loggers took, until cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self.tombstones.refresh)
+            except StoreUnavailableError as error:
+                log.debug("deletions of other loggers not known", error=str(error))
+            await asyncio.sleep(DELETIONS_SECONDS)
+
+    async def positions(self) -> Mapping[int, int]:
+        """Next offset of each shard that is committed.
+
+        Raises:
+            StoreUnavailableError: The storage fails.
+        """
+        return (await asyncio.to_thread(self.table.refresh)).positions
 
     async def delete(self, app: str) -> None:
         """Delete all lines of the app that the queue has by now; durable when it returns.

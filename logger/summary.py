@@ -1,6 +1,6 @@
 """What there is of each app: first and last time, number of rows."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,18 @@ def summaries(
     for batch in batches:
         for app in filter(wanted, {facts.app for facts in batch.facts}):
             found.setdefault(app, []).extend(_in_batch(app, batch, deleted.boundary(app) or {}))
+    return _summed(found)
+
+
+def together(parts: Iterable[AppSummary]) -> list[AppSummary]:
+    """One summary for each app, by name, out of those of different rows."""
+    found: dict[str, list[_Part]] = {}
+    for part in parts:
+        found.setdefault(part.app, []).append((part.first_ns, part.last_ns, part.lines))
+    return _summed(found)
+
+
+def _summed(found: Mapping[str, Sequence[_Part]]) -> list[AppSummary]:
     return [
         AppSummary(app, min(part[0] for part in parts), max(part[1] for part in parts), sum(part[2] for part in parts))
         for app, parts in sorted(found.items())

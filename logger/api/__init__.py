@@ -4,7 +4,7 @@ Layers, lower ones know nothing of higher ones::
 
     params, auth, render     what is asked, by whom, and in which form it is answered
     stream                   a follow as a response
-    deis, v1                 the contract of deis/logger; the interface of this logger
+    deis, v1, peer           the contract of deis/logger; the interface of this logger; what other loggers ask
 """
 
 import asyncio
@@ -19,10 +19,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from logger.api.auth import GRANT, Access, check_access
 from logger.api.deis import deis_routes
-from logger.api.params import ParameterError
+from logger.api.params import GoneError, ParameterError
+from logger.api.peer import peer_routes
 from logger.api.stream import Streams
 from logger.api.v1 import v1_routes
 from logger.hub import FollowHub
+from logger.peerswire import PeerFormatError
 from logger.query import BusyError, LogReader
 from logger.search import AbandonedError
 from logger.settings import LoggerSettings
@@ -59,7 +61,6 @@ def build_api(
         SettingsError: The network could read everything, see `check_access`.
     """
     check_access(settings)
-    del peer_secret
     access = Access(settings.tokens, registry=registry)
     hub = FollowHub(
         head=reader.head,
@@ -67,6 +68,9 @@ def build_api(
         limit_lines=settings.follower_lines,
         limit_followers=settings.followers,
         registry=registry,
+        queue_id=reader.table.queue_id,
+        peers=reader.peers,
+        pin=reader.positions,
     )
     open_contract = is_loopback(settings.listen)
     app = web.Application(
@@ -80,7 +84,9 @@ def build_api(
     app.add_routes(v1_routes(reader, access=access, streams=Streams(hub=hub, reader=reader, registry=registry)))
     if settings.deis_listen is None:
         app.add_routes(deis_routes(reader))
-    app.cleanup_ctx.append(_running(hub))
+    if peer_secret:
+        app.add_routes(peer_routes(reader, hub=hub, secret=peer_secret))
+    app.cleanup_ctx.append(_running(hub, reader))
     app.on_shutdown.append(_stop(hub))
     return app
 
@@ -93,12 +99,17 @@ def build_deis_api(*, reader: LogReader, health: Health, registry: CollectorRegi
     return app
 
 
-def _running(hub: FollowHub) -> Callable[[web.Application], AsyncIterator[None]]:
+def _running(hub: FollowHub, reader: LogReader) -> Callable[[web.Application], AsyncIterator[None]]:
     async def run(_: web.Application) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as tasks:
-            pump = tasks.create_task(hub.run(), name="follow hub")
+            running = [tasks.create_task(hub.run(), name="follow hub")]
+            if reader.peers is not None:
+                running.append(tasks.create_task(reader.peers.run(), name="peers"))
+                running.append(tasks.create_task(reader.takeover.run(), name="take-over"))
+                running.append(tasks.create_task(reader.keep_deletions(), name="deletions"))
             yield
-            pump.cancel()
+            for task in running:
+                task.cancel()
 
     return run
 
@@ -121,7 +132,7 @@ def _measured(registry: CollectorRegistry, prefix: str) -> Middleware:
         began = time.monotonic()
         response = await handler(request)
         answers.labels(route, str(response.status)).inc()
-        if not route.endswith("/follow"):
+        if not route.endswith(("/follow", "/arrivals")):
             seconds.labels(route).observe(time.monotonic() - began)
         return response
 
@@ -135,7 +146,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except web.HTTPException as error:
         return _refused(request, error)
-    except (ParameterError, BusyError, AbandonedError, RetriableError) as error:
+    except (ParameterError, PeerFormatError, BusyError, AbandonedError, RetriableError) as error:
         return _answer_of(request, error)
     except Exception:
         log.exception("request failed", path=request.path)
@@ -144,7 +155,9 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
 
 def _answer_of(request: web.Request, error: Exception) -> web.Response:
     match error:
-        case ParameterError():
+        case GoneError():
+            return _error(410, str(error))
+        case ParameterError() | PeerFormatError():
             return _error(400, str(error))
         case BusyError():
             return _error(429, str(error), {"Retry-After": "1"})

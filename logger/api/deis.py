@@ -9,7 +9,7 @@ from aiohttp import web
 
 from logger.api.auth import GRANT
 from logger.api.params import ParameterError, check_app
-from logger.api.render import TEXT, contract_text
+from logger.api.render import TEXT, contract_text, partial_header
 from logger.query import BusyError, LogReader
 from pipeline.errors import RetriableError
 
@@ -41,13 +41,13 @@ def deis_routes(reader: LogReader) -> list[web.RouteDef]:
         if not count:
             return web.Response(status=204)
         try:
-            table = await reader.last_lines(app, count)
+            table, partial = await reader.last_lines(app, count)
         except (RetriableError, BusyError) as error:
             return _failed("read", error)
         if not table.num_rows:
-            return web.Response(status=204)
+            return web.Response(status=204, headers=partial_header(partial))
         body = await asyncio.to_thread(contract_text, table)
-        return web.Response(body=body, headers={"Content-Type": TEXT})
+        return web.Response(body=body, headers={"Content-Type": TEXT, **partial_header(partial)})
 
     async def delete(request: web.Request) -> web.Response:
         app = _app_of(request)

@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 
 from multidict import MultiMapping
 
-from logger.cursor import BacklogCursor, CursorError, LiveCursor, PageCursor, ReadingKey, decode_cursor
+from logger.cursor import BacklogCursor, CursorError, LiveCursor, PageCursor, ReadingKey, decode_cursor, queue_mark
 from logger.filter import EXACT, LineFilter
 from logger.search import PatternError, check_text, compile_regex
 from pipeline.cri import STREAMS, parse_header
@@ -36,6 +36,10 @@ _INTEGER = re.compile(r"[0-9]{1,9}")
 
 class ParameterError(ValueError):
     """A parameter is wrong; the message names it."""
+
+
+class GoneError(ParameterError):
+    """A cursor that meant something once."""
 
 
 def _refuse(name: str, why: str) -> NoReturn:
@@ -127,14 +131,20 @@ class Parameters:
             _refuse("cursor", "is one of a follow")
         return cursor.key
 
-    def follow_cursor(self, last_event_id: str) -> BacklogCursor | LiveCursor | None:
-        """Where a follow stopped; the parameter comes before the header `Last-Event-ID`."""
+    def follow_cursor(self, last_event_id: str, *, queue_id: str) -> BacklogCursor | LiveCursor | None:
+        """Where a follow stopped; the parameter comes before the header `Last-Event-ID`.
+
+        Raises:
+            GoneError: It is of a queue that is not this one: its offsets mean nothing here.
+        """
         token = self.text("cursor") or last_event_id
         if not token:
             return None
         cursor = _decoded(token)
         if isinstance(cursor, PageCursor):
             _refuse("cursor", "is one of a page")
+        if cursor.queue != queue_mark(queue_id):
+            raise GoneError("cursor: its queue was replaced; begin anew, with since")
         return cursor
 
 

@@ -3,7 +3,7 @@
 import functools
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,7 +15,7 @@ import pyarrow.csv
 
 from logger.follow import End, Event, Watermark
 from logger.hub import Lines
-from logger.lines import Line, format_times, integers, lines_of_table, taken, texts
+from logger.lines import Line, format_times, integers, lines_of_table, own_values, taken, texts
 from logger.page import Page
 
 NDJSON: Final = "application/x-ndjson"
@@ -36,6 +36,11 @@ def format_time(time_ns: int) -> str:
     return format_times(np.array([time_ns], dtype=np.int64))[0]
 
 
+def partial_header(shards: Collection[int]) -> dict[str, str]:
+    """The header of an answer that lacks the newest lines of some shards."""
+    return {"Partial": f"shards {','.join(map(str, sorted(shards)))}"} if shards else {}
+
+
 @functools.lru_cache(maxsize=4096)
 def tag(process: str, release: str, pod: str) -> str:
     """What stands in brackets after the app: `web.v3.x7k2p`; the suffix is there if the pod's name has three dashes."""
@@ -52,20 +57,13 @@ def ndjson(page: Page) -> bytes:
 def arrow(page: Page) -> bytes:
     """An Arrow IPC stream of rows in `logger.rows.SCHEMA`, with a column `context` if context was asked for."""
     # A file's metadata and dictionaries have the names of all apps in it: they are none of this reader's business.
-    table = pa.table([_own_values(column) for column in page.table.columns], names=page.table.column_names)
+    table = own_values(page.table)
     if page.context is not None:
         table = table.append_column("context", pa.array(page.context))
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue()
-
-
-def _own_values(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
-    """The column in one piece, with a dictionary of just the values that it has."""
-    chunks: Any = column.unify_dictionaries().chunks or [pa.array([], column.type)]
-    whole = pa.concat_arrays(chunks)
-    return whole.dictionary_decode().dictionary_encode() if isinstance(whole, pa.DictionaryArray) else whole
 
 
 def csv(page: Page) -> bytes:
@@ -204,13 +202,16 @@ def follow_event(event: Event, form: str) -> bytes:
     match event:
         case Lines():
             return event.encoded(form, _LINE_FORMS[form])
-        case Watermark(time_ns):
+        case Watermark(time_ns, token):
             up_to = None if time_ns is None else format_time(time_ns)
-            return _event("watermark", {"complete_up_to": up_to}, form)
+            return _event("watermark", {"complete_up_to": up_to}, form, token)
         case End(reason):
             return _event("end", {"reason": reason}, form)
 
 
-def _event(kind: str, facts: Mapping[str, str | None], form: str) -> bytes:
-    encoded = _encoder.encode({"type": kind, **facts})
-    return encoded + b"\n" if form == "ndjson" else b"event: " + kind.encode() + b"\ndata: " + encoded + b"\n\n"
+def _event(kind: str, facts: Mapping[str, str | None], form: str, token: str = "") -> bytes:
+    encoded = _encoder.encode({"type": kind, **({"cursor": token} if token else {}), **facts})
+    if form == "ndjson":
+        return encoded + b"\n"
+    name = b"event: " + kind.encode() + (b"\nid: " + token.encode() if token else b"")
+    return name + b"\ndata: " + encoded + b"\n\n"

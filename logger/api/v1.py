@@ -17,7 +17,7 @@ from logger.api.params import (
     Parameters,
     check_app,
 )
-from logger.api.render import ARROW, CSV, NDJSON, TEXT, arrow, csv, format_time, ndjson, text
+from logger.api.render import ARROW, CSV, NDJSON, TEXT, arrow, csv, format_time, ndjson, partial_header, text
 from logger.api.stream import Streams
 from logger.cursor import PageCursor, encode_cursor
 from logger.follow import FollowRequest
@@ -30,10 +30,11 @@ DEFAULT_FOLLOW_LINES: Final = 10
 
 def v1_routes(reader: LogReader, *, access: Access, streams: Streams) -> list[web.RouteDef]:
     """The routes."""
+    queue_id = reader.table.queue_id
 
     async def apps(request: web.Request) -> web.Response:
         Parameters(request.query, known=())
-        found = await reader.apps(request[GRANT].opens)
+        found, partial = await reader.apps(request[GRANT].opens)
         body = [
             {
                 "app": app.app,
@@ -43,7 +44,7 @@ def v1_routes(reader: LogReader, *, access: Access, streams: Streams) -> list[we
             }
             for app in found
         ]
-        return web.json_response({"apps": body})
+        return web.json_response({"apps": body}, headers=partial_header(partial))
 
     async def logs(request: web.Request) -> web.Response:
         app = open_app(request)
@@ -65,7 +66,7 @@ def v1_routes(reader: LogReader, *, access: Access, streams: Streams) -> list[we
             app,
             lines=parameters.integer("lines", default=DEFAULT_FOLLOW_LINES, least=0, most=PAGE_LINES),
             since_ns=parameters.moment("since"),
-            cursor=parameters.follow_cursor(request.headers.get("Last-Event-ID", "")),
+            cursor=parameters.follow_cursor(request.headers.get("Last-Event-ID", ""), queue_id=queue_id),
             wanted=parameters.line_filter(),
             before=before,
             after=after,
@@ -123,7 +124,7 @@ def _renderer(form: str, selection: Selection) -> tuple[str, Callable[[Page], by
 
 
 def _page_headers(page: Page) -> dict[str, str]:
-    headers: dict[str, str] = {}
+    headers = partial_header(page.partial)
     if page.watermark_ns is not None:
         headers["Complete-Up-To"] = format_time(page.watermark_ns)
     if page.following is not None:

@@ -18,6 +18,7 @@ from logger.cursor import (
     ReadingKey,
     decode_cursor,
     encode_cursor,
+    queue_mark,
 )
 from logger.merge import key_value, reading_key
 
@@ -27,10 +28,11 @@ sources = st.binary(min_size=16, max_size=16)
 reading = st.builds(ReadingKey, st.integers(-(2**63), 2**63 - 1), small, sources, count, small)
 arrival = st.builds(ArrivalKey, count, small, sources, count, small)
 positions = st.dictionaries(small, count, max_size=8)
+queues = st.binary(min_size=8, max_size=8)
 cursors = (
     st.builds(PageCursor, reading)
-    | st.builds(BacklogCursor, positions, reading)
-    | st.builds(LiveCursor, positions, st.dictionaries(small, arrival, max_size=2))
+    | st.builds(BacklogCursor, positions, reading, queues)
+    | st.builds(LiveCursor, positions, st.dictionaries(small, arrival, max_size=2), queues)
 )
 
 
@@ -62,11 +64,13 @@ def test_anything_else_is_a_cursor_error_or_a_cursor(token: str) -> None:
         ["p1", [2**63, 0, b"", 0, 0]],
         ["p1", [0, -1, b"", 0, 0]],
         ["p1", [0, 0, b"x" * 17, 0, 0]],
-        ["l1", {-1: 0}, {}],
-        ["l1", {0: -1}, {}],
-        ["l1", {0: 2**63}, {}],
-        ["l1", {0: 1}, {0: [-1, 0, b"", 0, 0]}],
-        ["b1", {}, None],
+        ["l2", {-1: 0}, {}, b""],
+        ["l2", {0: -1}, {}, b""],
+        ["l2", {0: 2**63}, {}, b""],
+        ["l2", {0: 1}, {0: [-1, 0, b"", 0, 0]}, b""],
+        ["l2", {0: 1}, {}, b"x" * 9],
+        ["l1", {0: 1}, {}],
+        ["b2", {}, None, b""],
     ],
 )
 def test_values_out_of_their_range_are_refused(content: Any) -> None:
@@ -86,8 +90,12 @@ def test_old_tokens_stay_readable() -> None:
     """Clients keep them across an upgrade of the logger."""
     key = ReadingKey(5, 1, b"s" * 16, 7, 0)
     assert encode_cursor(PageCursor(key)) == "kqJwMZUFAcQQc3Nzc3Nzc3Nzc3Nzc3NzcwcA"
-    assert encode_cursor(BacklogCursor({0: 3}, key)) == "k6JiMYEAA5UFAcQQc3Nzc3Nzc3Nzc3Nzc3NzcwcA"
-    assert encode_cursor(LiveCursor({0: 3}, {0: ArrivalKey(*key)})) == "k6JsMYEAA4EAlQUBxBBzc3Nzc3Nzc3Nzc3Nzc3NzBwA"
+    queue = queue_mark("q")
+    assert encode_cursor(BacklogCursor({0: 3}, key, queue)) == "lKJiMoEAA5UFAcQQc3Nzc3Nzc3Nzc3Nzc3NzcwcAxAgrNXD7Kb0UNQ"
+    assert (
+        encode_cursor(LiveCursor({0: 3}, {0: ArrivalKey(*key)}, queue))
+        == "lKJsMoEAA4EAlQUBxBBzc3Nzc3Nzc3Nzc3Nzc3NzBwDECCs1cPspvRQ1"
+    )
 
 
 @settings(max_examples=100)

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from logger import follow as follows
 from logger.cursor import decode_cursor
 from logger.filter import LineFilter
-from logger.follow import End, Follower, FollowRequest, Watermark
+from logger.follow import End, Follower, FollowRequest
 from logger.hub import FollowHub, Lines
 from logger.query import BusyError
 
@@ -30,6 +30,7 @@ def make_hub(pipeline: Any, *, limit_lines: int = 1024, limit_followers: int = 1
         limit_lines=limit_lines,
         limit_followers=limit_followers,
         registry=CollectorRegistry(),
+        queue_id=pipeline.queue_id,
     )
 
 
@@ -264,7 +265,7 @@ async def test_watermarks_come_and_never_run_ahead_of_lines(
     reader = Reader(pipeline, hub, FollowRequest("demo"))
     async with running(hub), reading(reader):
         await until(lambda: len(reader.others) >= 3)
-    assert Watermark(5) in reader.others
+    assert 5 in [event.complete_up_to_ns for event in reader.others]
 
 
 @pytest.mark.parametrize(("revoked", "reason"), [(True, "no longer valid"), (False, "stops")])

@@ -263,7 +263,7 @@ async def test_last_lines_counts_a_long_line_once_and_never_begins_in_the_middle
     pipeline.commit()
     pipeline.append(rows[4:])
     for count, expected in ((1, ["4.0"]), (2, ["3.0", "3.1", "3.2", "3.3", "4.0"]), (9, [r.text() for r in rows])):
-        table = await pipeline.reader.last_lines("demo", count)
+        table, _ = await pipeline.reader.last_lines("demo", count)
         assert table["message"].to_pylist() == expected
 
 
@@ -275,7 +275,7 @@ async def test_summaries_count_what_is_not_deleted(pipeline: Any, make: Any) -> 
     pipeline.append(make.numbered("demo", 4, start=100))
     pipeline.commit()
     pipeline.append(make.numbered("demo", 2, start=200))
-    found = await pipeline.reader.apps(lambda app: app != "secret")
+    found, _ = await pipeline.reader.apps(lambda app: app != "secret")
     assert [(app.app, app.lines) for app in found] == [("demo", 6), ("other", 3)]
     assert found[0].first_ns == BASE + 100_000_000
     assert found[0].last_ns == BASE + 201_000_000
@@ -350,8 +350,8 @@ async def test_of_a_piece_with_deleted_and_newer_rows_only_the_newer_are_seen(
     if committed:
         pipeline.commit(evict=True)
     assert ids((await pipeline.reader.page(Selection("demo", 100))).table) == [1000, 1100, 1200]
-    assert (await pipeline.reader.last_lines("demo", 100)).num_rows == 3
-    assert [app.lines for app in await pipeline.reader.apps(lambda _: True)] == [3]
+    assert (await pipeline.reader.last_lines("demo", 100))[0].num_rows == 3
+    assert [app.lines for app in (await pipeline.reader.apps(lambda _: True))[0]] == [3]
 
 
 async def test_the_last_lines_cost_one_read_of_the_newest_piece(
@@ -368,5 +368,5 @@ async def test_the_last_lines_cost_one_read_of_the_newest_piece(
         return read(entry, **asked)
 
     monkeypatch.setattr(pipeline.reader_table, "read", counted)
-    assert (await pipeline.reader.last_lines("demo", 100)).num_rows == 100
+    assert (await pipeline.reader.last_lines("demo", 100))[0].num_rows == 100
     assert [count for _, count in reads] == [101]
