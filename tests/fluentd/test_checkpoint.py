@@ -93,3 +93,9 @@ def test_two_agents_do_not_share_a_folder(tmp_path: Path) -> None:
     with CheckpointFolder(tmp_path), pytest.raises(FatalError, match="AGENT_STATE"):
         CheckpointFolder(tmp_path)
     CheckpointFolder(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error_that_names_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FatalError, match=rf"AGENT_STATE={tmp_path}/file/state is of no use: .*Not a directory"):
+        CheckpointFolder(tmp_path / "file" / "state")
