@@ -48,6 +48,22 @@ def test_every_make_target_named_in_the_documents_exists() -> None:
     assert named - targets == set()
 
 
+def test_every_metric_named_in_the_documents_exists() -> None:
+    named = {
+        name.removesuffix("_total")
+        for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+        if page.name != "bench.md"  # its names are those of measurements
+        for name in re.findall(r"`((?:fluentd|logger|monitor|queue)_[a-z_]+)(?:\{[^`]*\})?`", page.read_text())
+    } - {"queue_offset"}  # a column
+    code = "".join(
+        path.read_text()
+        for part in ("fluentd", "logger", "monitor", "pipeline")
+        for path in (ROOT / part).rglob("*.py")
+    )
+    assert named
+    assert {name for name in named if f'"{name}"' not in code} == set()
+
+
 def test_lock_files_pin_with_hashes_and_name_no_host() -> None:
     for lock in (ROOT / "requirements").glob("*.lock"):
         text = lock.read_text()
