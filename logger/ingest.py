@@ -45,6 +45,9 @@ _FETCH_BYTES: Final = 4 * MIB
 _WAIT_SECONDS: Final = 0.5
 """Longest wait for records or room before looking whether to stop, or what else is owned."""
 
+_LOADING_SECONDS: Final = 0.05
+"""The same while there is nothing to wait for."""
+
 _BAD_BYTES: Final = 8 * MIB
 """So many bytes of records that are no packs wait to be kept aside; then nothing more is taken in."""
 
@@ -173,8 +176,10 @@ class Ingest:
         blocked = self.owned.blocked
         shards = {number: shard for number, shard in self.owned.shards.items() if number not in blocked}
         positions = {number: shard.next_offset for number, shard in shards.items()}
+        is_loading = not positions and bool(self._consumer.assignment.partitions)
+        wait_seconds = _LOADING_SECONDS if is_loading else _WAIT_SECONDS
         try:
-            records = await self._consumer.fetch(positions, max_bytes=_FETCH_BYTES, wait_seconds=_WAIT_SECONDS)
+            records = await self._consumer.fetch(positions, max_bytes=_FETCH_BYTES, wait_seconds=wait_seconds)
         except OffsetOutOfRangeError as error:
             if self.owned.shards.get(error.partition) is shards.get(error.partition):
                 await self.owned.move(error)
