@@ -144,7 +144,7 @@ def test_a_port_in_use_ends_everything_with_a_clear_error(newcomer: Newcomer) ->
         other.ports["monitor"] = newcomer.ports["monitor"]
         ended = other.start("all").wait(60)
         assert ended.status == 1
-        assert "monitor: " in other.last_words()
+        assert f"cannot listen on 127.0.0.1:{newcomer.ports['monitor']}" in other.last_words()
         assert "address already in use" in other.last_words()
     newcomer.interrupt()
 
