@@ -63,3 +63,27 @@ def test_each_lock_has_what_its_extra_asks_for() -> None:
         asked = [*project["dependencies"], *project["optional-dependencies"][extra]]
         missing = [name for name in asked if f"\n{re.split('[<>=]', name)[0].lower()}==" not in f"\n{lock}"]
         assert missing == []
+
+
+def test_every_metric_of_the_dashboard_is_one_that_a_service_has() -> None:
+    dashboard = (ROOT / "deploy" / "grafana" / "dashboard.json").read_text()
+    named = {
+        re.sub(r"_(total|sum|count|bucket)$", "", name)
+        for name in re.findall(r"\b((?:fluentd|logger|monitor|queue)_[a-z_]+)\b", dashboard)
+    }
+    code = "".join(
+        module.read_text()
+        for package in ("fluentd", "logger", "monitor", "pipeline")
+        for module in (ROOT / package).rglob("*.py")
+    )
+    assert named
+    assert {name for name in named if f'"{name}"' not in code and f'"{name}_total"' not in code} == set()
+
+
+def test_every_target_of_prometheus_is_a_service() -> None:
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
+    targets = [
+        target for job in config["scrape_configs"] for part in job["static_configs"] for target in part["targets"]
+    ]
+    assert targets
+    assert {target.partition(":")[0] for target in targets} <= set(_services())
