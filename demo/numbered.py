@@ -60,6 +60,7 @@ class Writers:
         restart_seconds: Every so often one of them is restarted as a new run; 0 for never.
         keep_files: So many files of a run are kept; lines of older ones are truly lost.
         seed: Of names and moments.
+        prefix: Of the apps' names, so that the writers of several nodes have apps of their own.
     """
 
     def __init__(
@@ -72,9 +73,10 @@ class Writers:
         restart_seconds: float = 10.0,
         keep_files: int = 200,
         seed: int = 1,
+        prefix: str = "app",
     ) -> None:
         rng = random.Random(seed)
-        self.apps = [f"app-{number}" for number in range(apps)]
+        self.apps = [f"{prefix}-{number}" for number in range(apps)]
         self.containers: list[Container] = [
             make_container(rng, app=self.apps[writer % apps], process="web") for writer in range(writers)
         ]

@@ -167,6 +167,19 @@ class Answer:
     body: bytes
 
 
+def get(port: int, path: str, *, seconds: float = 60.0) -> Answer:
+    """Ask whoever listens on a port of this machine; an answer of status 0 when there is none."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            headers = {key.lower(): value for key, value in response.getheaders()}
+            return Answer(response.status, headers, response.read())
+        except (OSError, http.client.HTTPException):
+            return Answer(0, {}, b"")
+
+
 class Stack:
     """The services of one machine, their data below one folder, on ports of their own.
 
@@ -217,15 +230,7 @@ class Stack:
 
     def get(self, name: str, path: str, *, seconds: float = 60.0) -> Answer:
         """Ask a service; an answer of status 0 when there is none."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports[name], timeout=seconds)
-        with contextlib.closing(connection):
-            try:
-                connection.request("GET", path)
-                response = connection.getresponse()
-                headers = {key.lower(): value for key, value in response.getheaders()}
-                return Answer(response.status, headers, response.read())
-            except (OSError, http.client.HTTPException):
-                return Answer(0, {}, b"")
+        return get(self.ports[name], path, seconds=seconds)
 
     def is_ready(self, name: str) -> bool:
         """Whether a service says that it is able to serve."""

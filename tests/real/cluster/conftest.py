@@ -1,0 +1,146 @@
+"""A real cluster under writers, and the verdict on what the table holds afterwards."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from demo.numbered import Writers, find_faults
+from demo.stack import StackError, wait_until
+from pipeline.names import TABLE_DIRECTORY
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are no package: this is how they share a module
+
+import real_cluster
+
+LONG = bool(os.environ.get("CLUSTER_LONG"))
+"""The long form: three minutes of kills, a broker away for two."""
+
+SETTLE_SECONDS = 150.0
+"""Everything written is in the table this long after the last harm: a dead member is missed after 10 s, the loss of a
+broker holds acknowledgements up for 12 s, and the machine may be busy."""
+
+SETTINGS = {"LOGGER_FLUSH_SECONDS": "1", "LOGGER_UPKEEP_SECONDS": "5", "LOGGER_HEAD_KEEP_SECONDS": "10"}
+
+
+def _fault_kit() -> ModuleType:
+    """What the fault tests of one machine read a table with."""
+    name = "fault_kit"
+    if name not in sys.modules:
+        spec = util.spec_from_file_location(name, Path(__file__).parents[2] / "faults" / "conftest.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@dataclass
+class Trial:
+    """A cluster, and the writers of its nodes."""
+
+    cluster: real_cluster.Cluster
+    writers: list[Writers]
+
+    def begin(self) -> None:
+        """Start brokers, gateway, all agents and loggers, and the writers."""
+        self.cluster.start_parts()
+        self.cluster.start(*self.cluster.agents, *self.cluster.loggers)
+        self.cluster.wait_ready(*self.cluster.agents, *self.cluster.loggers)
+        for writers in self.writers:
+            writers.start()
+
+    def rows(self) -> int:
+        """How many rows the table has."""
+        try:
+            table = DeltaTable(str(self.cluster.store / TABLE_DIRECTORY))
+            return sum(table.get_add_actions().column("num_records").to_pylist())
+        except Exception:  # noqa: BLE001 - it is not made yet, or upkeep has just swapped a file: look again
+            return -1
+
+    def written(self) -> int:
+        """How many lines were written so far."""
+        return sum(sum(writers.numbers) for writers in self.writers)
+
+    def wait_rows(self, count: int, *, seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until the table has so many rows."""
+        try:
+            wait_until(lambda: self.rows() >= count, seconds=seconds, what=f"{count} rows", every_seconds=0.5)
+        except StackError as error:
+            raise StackError(f"{error}: {self.rows()}\n{self.cluster.last_words()}") from error
+
+    def verdict(self) -> None:
+        """Hold the table against what was written: nothing lost, doubled or out of order; all services end well."""
+        for writers in self.writers:
+            writers.stop()
+        names = self.cluster.running([*self.cluster.agents, *self.cluster.loggers])
+        try:
+            wait_until(
+                lambda: self.rows() >= self.written(), seconds=SETTLE_SECONDS, what="all rows", every_seconds=1.0
+            )
+            settled = ""
+        except StackError as error:  # the verdict below names the lines
+            settled = f"{error}: {self.rows()} of {self.written()}"
+        self.cluster.stop(*names)
+        table = _fault_kit().read_table(self.cluster.store)
+        faults = [
+            fault
+            for writers in self.writers
+            for app in writers.apps
+            for fault in find_faults(table.get(app, []), writers.written(app))
+        ]
+        assert not faults, f"{settled}\n{len(faults)} faults\n" + "\n".join(faults[:60]) + "\n" + self.said()
+
+    def said(self) -> str:
+        """Warnings and errors of all services."""
+        logs = sorted(self.cluster.folder.glob("*.log"))
+        lines = [
+            f"{path.stem}: {line}"
+            for path in logs
+            for line in path.read_text(errors="replace").splitlines()
+            if '"level": "info"' not in line
+        ]
+        return "\n".join(line[:600] for line in lines[-80:])
+
+
+MakeTrial = Callable[..., Trial]
+
+
+@pytest.fixture
+def make_trial(tmp_path: Path) -> Iterator[MakeTrial]:
+    """A function that builds a trial; nothing runs yet."""
+    if missing := real_cluster.missing_tools():
+        pytest.skip(f"real cluster: {missing} on this machine")
+    with ExitStack() as resources:
+
+        def make(*, seed: int = 1, settings: dict[str, str] | None = None, writing: Any = None, **more: Any) -> Trial:
+            cluster = resources.enter_context(
+                real_cluster.Cluster(tmp_path, settings={**SETTINGS, **(settings or {})}, **more)
+            )
+            writers = [
+                resources.enter_context(
+                    Writers(
+                        cluster.pod_logs(agent),
+                        seed=seed + number,
+                        prefix=f"{agent}-app",
+                        **{"writers": 4, "lines_per_second": 50.0, **(writing or {})},
+                    )
+                )
+                for number, agent in enumerate(cluster.agents)
+            ]
+            return Trial(cluster, writers)
+
+        yield make
+
+
+@pytest.fixture
+def long_form() -> bool:
+    return LONG
