@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 import uvloop
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -84,8 +85,25 @@ async def listening(app: web.Application, listen: str) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
+class _FromLibraries(logging.Handler):
+    """What libraries log becomes a line of the service's own log.
+
+    A malformed request is answered with 400 and is nothing to log: anybody can send them, and the words of one may hold
+    a token.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        if record.exc_info is not None and isinstance(record.exc_info[1], HttpProcessingError):
+            return
+        log.log(record.levelno, record.getMessage(), library=record.name, exc_info=record.exc_info)
+
+
 def set_up_log(settings: CommonSettings) -> None:
     """Set up the service's own log: JSON lines on stdout, or a readable form on a terminal."""
+    root = logging.getLogger()
+    if not any(isinstance(handler, _FromLibraries) for handler in root.handlers):
+        root.addHandler(_FromLibraries(logging.WARNING))
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stdout.isatty())
     structlog.configure(
         processors=[

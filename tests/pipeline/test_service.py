@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -21,8 +22,10 @@ from pipeline.settings import CommonSettings
 @pytest.fixture(autouse=True)
 def structlog_as_it_was() -> AsyncIterator[None]:
     """Take back what a test does to the process's log."""
+    handlers = list(logging.getLogger().handlers)
     yield
     structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
 
 
 def test_a_service_is_ready_when_all_its_parts_are() -> None:
@@ -60,6 +63,31 @@ async def test_an_address_in_use_is_named_and_nothing_is_left_open() -> None:
         with pytest.raises(FatalError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*address already in use"):
             async with listening(web.Application(), f"127.0.0.1:{port}"):
                 pass
+
+
+async def test_a_malformed_request_is_refused_and_its_words_are_not_logged(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up_log(CommonSettings(log_format="json"))
+    async with listening(web.Application(), "127.0.0.1:0") as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret" + b"-" * 9000 + b"\r\n\r\n")
+        assert b" 400 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+    assert "secret" in caplog.text, "the library does log it"
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_library_logs_is_a_line_of_the_services_own_log(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_log(CommonSettings(log_format="json"))
+    set_up_log(CommonSettings(log_format="json"))
+    logging.getLogger("some.library").warning("broker %d is away", 3)
+    logging.getLogger("some.library").info("not worth a line")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert {"event": "broker 3 is away", "library": "some.library", "level": "warning"}.items() <= json.loads(
+        line
+    ).items()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
