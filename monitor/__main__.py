@@ -2,27 +2,14 @@
 
 import sys
 
-import structlog
-
 from monitor import monitor
 from monitor.settings import MonitorSettings
-from pipeline.errors import SettingsError
-from pipeline.failpoints import arm
-from pipeline.service import run_service, set_up_log
-
-log = structlog.get_logger()
+from pipeline.service import run_alone
 
 
 def main() -> int:
-    """Run until told to stop; the exit status is 0 after an orderly stop, 1 after an error, 2 for a wrong setting."""
-    try:
-        settings = MonitorSettings.load()
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    set_up_log(settings)
-    arm(settings.failpoint)
-    return run_service(lambda stopping: monitor.run(settings, stopping))
+    """See `run_alone`."""
+    return run_alone("monitor", MonitorSettings, monitor.run)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 import uvloop
@@ -15,10 +16,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from pipeline.errors import FatalError, PipelineError
+from pipeline import failpoints
+from pipeline.errors import FatalError, PipelineError, SettingsError
 from pipeline.settings import CommonSettings, split_listen
 
 log = structlog.get_logger()
+
+S = TypeVar("S", bound=CommonSettings)
+
+_USAGE: Final = 2
 
 # Without local variables: they hold users' log lines, which must neither leak nor be tailed and logged again.
 _TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
@@ -115,6 +121,27 @@ def set_up_log(settings: CommonSettings) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
     )
+
+
+def run_alone(module: str, kind: type[S], run: Callable[[S, asyncio.Event], Awaitable[None]]) -> int:
+    """What `python -m <module>` does: read the settings, run the service until told to stop.
+
+    Returns:
+        Exit status: as of `run_service`, or 2 for a wrong setting or command line.
+    """
+    if len(sys.argv) > 1:
+        sys.stderr.write(
+            f"usage: python -m {module}   (no arguments; docs/settings.md has its environment variables)\n"
+        )
+        return _USAGE
+    try:
+        settings = kind.load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return _USAGE
+    set_up_log(settings)
+    failpoints.arm(settings.failpoint)
+    return run_service(functools.partial(run, settings))
 
 
 def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from pipeline.errors import FatalError, QueueUnavailableError
-from pipeline.service import Health, health_routes, listening, run_service, set_up_log
+from pipeline.service import Health, health_routes, listening, run_alone, run_service, set_up_log
 from pipeline.settings import CommonSettings
 
 
@@ -63,6 +63,17 @@ async def test_an_address_in_use_is_named_and_nothing_is_left_open() -> None:
         with pytest.raises(FatalError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*address already in use"):
             async with listening(web.Application(), f"127.0.0.1:{port}"):
                 pass
+
+
+def test_a_command_line_is_refused_since_all_settings_are_variables(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def run(_: CommonSettings, __: asyncio.Event) -> None:
+        raise AssertionError("it must not run")
+
+    monkeypatch.setattr("sys.argv", ["monitor", "--help"])
+    assert run_alone("monitor", CommonSettings, run) == 2
+    assert capsys.readouterr().err.startswith("usage: python -m monitor ")
 
 
 async def test_a_malformed_request_is_refused_and_its_words_are_not_logged(
