@@ -1,6 +1,7 @@
 """Settings that the services share, and how a service reads its own: once, from the environment, at its start."""
 
 import ipaddress
+import re
 from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
@@ -11,15 +12,17 @@ from pipeline.errors import SettingsError
 _MAX_PORT = 65_535
 
 
-def _check_port(listen: str) -> str:
-    if int(listen.rpartition(":")[2]) > _MAX_PORT:
-        raise ValueError(f"the port is over {_MAX_PORT}")
+_LISTEN = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]*):([0-9]{1,5})")
+
+
+def _check_listen(listen: str) -> str:
+    match = _LISTEN.fullmatch(listen)
+    if match is None or int(match[2]) > _MAX_PORT:
+        raise ValueError(f"not host:port, [v6]:port or :port, with a port up to {_MAX_PORT}")
     return listen
 
 
-Listen = Annotated[
-    str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]*):[0-9]{1,5}$"), AfterValidator(_check_port)
-]
+Listen = Annotated[str, AfterValidator(_check_listen)]
 """`host:port`, `[v6]:port`, or `:port` for all addresses."""
 
 
@@ -69,7 +72,7 @@ def load(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}={problem['input']!r}: {problem['msg']}"
+            f"{'.'.join(str(part) for part in problem['loc'])}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         )
         raise SettingsError(problems) from error

@@ -1,7 +1,7 @@
 """Settings come from the environment, and what is wrong is named."""
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.errors import SettingsError
 from pipeline.settings import CommonSettings, Listen, is_loopback, split_listen
@@ -35,6 +35,15 @@ def test_a_wrong_value_names_the_variable_and_what_it_holds(monkeypatch: pytest.
     monkeypatch.setenv("LOG_LEVEL", "loud")
     with pytest.raises(SettingsError, match=r"LOG_LEVEL='loud'.*debug\|info\|warning\|error"):
         CommonSettings.load()
+
+
+def test_a_wrong_address_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Settings(CommonSettings):
+        listen: Listen = Field(":1", validation_alias="SOME_LISTEN")
+
+    monkeypatch.setenv("SOME_LISTEN", "nowhere")
+    with pytest.raises(SettingsError, match=r"^SOME_LISTEN='nowhere': not host:port, \[v6\]:port or :port"):
+        Settings.load()
 
 
 @pytest.mark.parametrize(
