@@ -140,6 +140,10 @@ class Cluster:
             raise StackError(f"{name} ended by itself with status {ended.status}")
         return get(self.ports[name], "/readyz", seconds=5).status == 200
 
+    def readiness(self, name: str) -> bytes:
+        """What a service says of its readiness."""
+        return get(self.ports[name], "/readyz", seconds=5).body
+
     def kill(self, name: str) -> None:
         """Kill a broker or service that must be running: one that ended by itself is a fault of its own."""
         if name in self.brokers:

@@ -1,0 +1,85 @@
+"""Loggers that come, go and freeze: each shard has one owner, and the table each line once."""
+
+import json
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from demo.stack import get, pause, wait_until
+
+pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.slow]
+
+
+def test_loggers_that_join_and_leave_in_order_lose_and_double_nothing(
+    make_trial: Callable[..., Any], long_form: bool
+) -> None:
+    trial = make_trial(seed=11)
+    trial.begin()
+    cluster = trial.cluster
+    for number in range(12 if long_form else 3):
+        name = cluster.loggers[number % len(cluster.loggers)]
+        cluster.stop(name)
+        # What the others have taken over is committed by them while this one is away.
+        trial.wait_rows(trial.written())
+        cluster.start(name)
+        cluster.wait_ready(name)
+        pause(10 if long_form else 2)
+    trial.verdict()
+
+
+def test_an_owner_that_is_frozen_and_comes_back_after_the_takeover_is_fenced_and_goes_on(
+    make_trial: Callable[..., Any],
+) -> None:
+    # Its flush is so rare that it holds rows when it freezes, and tries to commit them when it comes back.
+    trial = make_trial(seed=12, settings={"LOGGER_FLUSH_SECONDS": "3"})
+    trial.begin()
+    cluster, frozen = trial.cluster, trial.cluster.loggers[0]
+    trial.wait_rows(500)
+    wait_until(lambda: cluster.metric(frozen, "logger_head_bytes") > 0, seconds=30, what="rows in its head")
+    cluster.processes[frozen].send(signal.SIGSTOP)
+    # Everything written while it is away, its own shards' lines too, comes into the table by the others.
+    pause(2)
+    trial.wait_rows(trial.written())
+    cluster.processes[frozen].send(signal.SIGCONT)
+    wait_until(
+        lambda: cluster.metric(frozen, "logger_fenced_total") > 0, seconds=60, what="the fence", every_seconds=0.2
+    )
+    cluster.wait_ready(frozen)
+    before = trial.written()
+    trial.wait_rows(before + 500)
+    trial.verdict()
+
+
+def test_each_shard_has_its_lag_and_all_loggers_together_have_all_of_them(make_trial: Callable[..., Any]) -> None:
+    trial = make_trial(seed=13)
+    trial.begin()
+    cluster = trial.cluster
+
+    def shown() -> list[str]:
+        found = []
+        for name in cluster.loggers:
+            text = get(cluster.ports[name], "/metrics", seconds=10).body.decode()
+            found += [line.partition(" ")[0] for line in text.splitlines() if line.startswith("logger_lag_records{")]
+        return sorted(found)
+
+    expected = [f'logger_lag_records{{shard="{shard}"}}' for shard in range(6)]
+    wait_until(lambda: shown() == expected, seconds=60, what="the lag of each shard, once", every_seconds=0.5)
+    # The watermark of an app needs all shards: those of others are known from their commits.
+    wait_until(
+        lambda: all(0 < cluster.metric(name, "logger_watermark_behind_seconds") < 60 for name in cluster.loggers),
+        seconds=60,
+        what="a watermark at every logger",
+        every_seconds=0.5,
+    )
+    trial.verdict()
+
+
+def test_a_logger_beyond_the_number_of_shards_is_ready_and_owns_nothing(make_trial: Callable[..., Any]) -> None:
+    trial = make_trial(seed=14, partitions=2)
+    trial.begin()  # ready, all of them
+    said = [json.loads(get(trial.cluster.ports[name], "/readyz").body) for name in trial.cluster.loggers]
+    assert all(one["ready"] for one in said), said
+    trial.wait_rows(200)
+    trial.verdict()
