@@ -38,7 +38,9 @@ class AgentSettings(CommonSettings):
     pod_labels: Path | None = Field(
         None,
         validation_alias="AGENT_POD_LABELS",
-        description="File of pod labels; when not set, app and process come from the pods' names.",
+        description='JSON file of pod labels, `{"<namespace>/<pod>": {"app": "...", "type": "web", "version": "v3"}}`, '
+        "read again when it has changed. What it does not say, and everything when it is not set, comes from the pods' "
+        "names: the namespace is the app, `<app>-<process>-...` the process.",
     )
     link_targets: str = Field(
         "/var/lib/docker/containers",

@@ -1,10 +1,14 @@
 """The documents say what the code does."""
 
+import dataclasses
 import importlib.util
 import re
 import subprocess
 from pathlib import Path
 from types import ModuleType
+
+from pipeline.queue.kafka.options import KafkaOptions
+from pipeline.queue.sqlite.options import SqliteOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +50,17 @@ def test_every_make_target_named_in_the_documents_exists() -> None:
     }
     assert named
     assert named - targets == set()
+
+
+def test_every_option_of_a_queues_url_is_documented() -> None:
+    pages = {"operations.md": SqliteOptions, "kafka.md": KafkaOptions}
+    missing = {
+        (page, field.name)
+        for page, options in pages.items()
+        for field in dataclasses.fields(options)
+        if f"`{field.name}`" not in (ROOT / "docs" / page).read_text()
+    }
+    assert missing == {("operations.md", "path"), ("kafka.md", "servers"), ("kafka.md", "topic")}, "the URL itself"
 
 
 def test_every_metric_named_in_the_documents_exists() -> None:
