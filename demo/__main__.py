@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from demo.apps import make_writers
+from demo.apps import make_writers, write_labels
 
 TICK_SECONDS: Final = 0.1
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     parent = os.getppid()
     writers = make_writers(Path(folder), seed=seed)
+    write_labels(Path(folder), writers)
     while signal.sigtimedwait(_STOP, TICK_SECONDS) is None and os.getppid() == parent:
         for writer in writers:
             writer.advance(TICK_SECONDS)

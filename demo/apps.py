@@ -1,5 +1,6 @@
 """The apps of the demo: which pods there are, what each writes and how often, for as long as it is asked to."""
 
+import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from pipeline.cri import STDERR, STDOUT
 
 ROTATE_BYTES: Final = 256 * 1024
 """A few minutes of a demo app: small, so that rotation and gzip are seen."""
+
+LABELS_FILE: Final = "labels.json"
+"""Beside the pods' folders: what `AGENT_POD_LABELS` reads, in place of the API server."""
+
+RELEASE: Final = "v3"
 
 _STDERR_RATIO: Final = 0.1
 _LONG_LINE_RATIO: Final = 0.002
@@ -59,12 +65,19 @@ WORKLOADS: Final = (
 
 
 class Writer:
-    """One pod of a workload, writing at its pace; of its earlier runs the last one is kept, as kubelet keeps it."""
+    """One pod of a workload, writing at its pace; of its earlier runs the last one is kept, as kubelet keeps it.
+
+    Attributes:
+        pod: `<namespace>/<pod>`.
+        labels: What Deis labels its pods with.
+    """
 
     def __init__(self, root: Path, workload: Workload, *, replica: int, seed: int, rotate_bytes: int) -> None:
         # The names come from the seed alone: a later demo in the same folder goes on as the next run of these pods.
         names = random.Random(f"{seed}/{workload.app}/{workload.process}/{replica}")
         container = make_container(names, app=workload.app, process=workload.process)
+        self.pod = f"{container.namespace}/{container.pod}"
+        self.labels = {"app": workload.app, "type": workload.process, "version": RELEASE, "heritage": "deis"}
         self._run = next_restart(container.folder(root))
         remove_dead_runs(container.folder(root), before=self._run - 1)
         self._log = ContainerLog(root, container, restart=self._run, rotate_bytes=rotate_bytes)
@@ -106,3 +119,11 @@ def make_writers(
         for workload in workloads
         for replica in range(workload.pods)
     ]
+
+
+def write_labels(root: Path, writers: Iterable[Writer]) -> None:
+    """Write the labels of all pods, as a whole."""
+    root.mkdir(parents=True, exist_ok=True)
+    temporary = root / f"{LABELS_FILE}.tmp"
+    temporary.write_text(json.dumps({writer.pod: writer.labels for writer in writers}, indent=1))
+    temporary.rename(root / LABELS_FILE)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from demo.apps import LABELS_FILE
 from fluentd import agent
 from fluentd.settings import AgentSettings
 from logger import aggregator
@@ -55,7 +56,8 @@ def make_plan() -> Plan:
     settings = AgentSettings.load()
     demo = "pod_logs" not in settings.model_fields_set and not Path(settings.pod_logs).is_dir()
     if demo:
-        settings = settings.model_copy(update={"pod_logs": DEMO_POD_LOGS.absolute()})
+        labels = settings.pod_labels or DEMO_POD_LOGS.absolute() / LABELS_FILE
+        settings = settings.model_copy(update={"pod_logs": DEMO_POD_LOGS.absolute(), "pod_labels": labels})
     return Plan(settings, LoggerSettings.load(), MonitorSettings.load(), demo)
 
 

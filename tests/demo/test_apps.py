@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from demo.__main__ import main
-from demo.apps import WORKLOADS, make_writers
+from demo.apps import LABELS_FILE, WORKLOADS, make_writers, write_labels
 from demo.containers import next_restart
 from demo.stack import wait_until
+from fluentd.pods import read_labels
 
 
 def lines_in(folder: Path) -> int:
@@ -54,6 +55,19 @@ def test_a_second_demo_goes_on_as_the_next_run_and_keeps_the_last_one(tmp_path: 
         assert next_restart(folder) == 3
         assert not (folder / "0.log").exists()
         assert (folder / "1.log").exists()
+
+
+def test_every_pod_has_the_labels_that_deis_gives_in_a_file_that_the_agent_reads(tmp_path: Path) -> None:
+    writers = make_writers(tmp_path, seed=1)
+    write_labels(tmp_path, writers)
+    for writer in writers:
+        writer.close()
+    labels = read_labels(tmp_path / LABELS_FILE)
+    pods = {"/".join(folder.name.split("_")[:2]) for folder in tmp_path.iterdir() if folder.is_dir()}
+    assert labels.keys() == pods
+    assert {(of["app"], of["type"], of["version"]) for of in labels.values()} == {
+        (workload.app, workload.process, "v3") for workload in WORKLOADS
+    }
 
 
 def start(folder: Path, *prefix: str) -> "subprocess.Popen[bytes]":
