@@ -112,3 +112,39 @@ def test_heartbeats_move_the_watermark(batches: list[Any]) -> None:
         head.append(batch)
         marks.append(head.watermark())
     assert marks == [T0, T0 + 1, T0 + 2, T0 + 3]
+
+
+async def test_a_shard_that_is_dropped_leaves_no_rows_and_no_bytes_and_wakes_who_waits(batches: list[Any]) -> None:
+    head = Head(limit_bytes=2 * batches[0].memory_bytes, shards=range(5))
+    head.append(batches[0])
+    head.committed({3: 1})
+    head.append(batches[1])
+    head.append(batches[2])
+    seen = head.changes
+    assert head.shards() == {3}
+    head.drop(3)
+    assert head.shards() == set()
+    assert (head.waiting_bytes, head.kept_bytes) == (0, 0)
+    assert list(head.batches(3, 0)) == []
+    assert head.ends() == {}
+    assert await asyncio.wait_for(head.wait(seen), 1) > seen
+    await asyncio.wait_for(head.room(), 1)
+    head.committed({3: 3})  # of a commit that was under way
+    head.drop(3)
+    head.resume(3, 3, {"n1": 7})
+    assert head.ends() == {3: 3}
+    assert head.shard_watermark(3) == 7
+
+
+def test_the_watermark_of_a_shard_that_is_not_here_is_what_was_heard_of_it() -> None:
+    head = Head(limit_bytes=1, shards=range(2), gone_nodes={"dead"})
+    head.resume(0, 0, {"n1": 30})
+    assert head.watermark() is None
+    head.hear(1, {"n1": 20, "dead": 1})
+    assert head.watermark() == 20
+    head.hear(0, {"n1": 1})  # here, it is known better
+    assert head.watermark() == 20
+    head.resume(1, 0, {"n1": 25})
+    assert head.watermark() == 25
+    head.drop(1)
+    assert head.watermark() is None

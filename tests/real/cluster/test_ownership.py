@@ -37,7 +37,9 @@ def test_an_owner_that_is_frozen_and_comes_back_after_the_takeover_is_fenced_and
     trial.begin()
     cluster, frozen = trial.cluster, trial.cluster.loggers[0]
     trial.wait_rows(500)
-    wait_until(lambda: cluster.metric(frozen, "logger_head_bytes") > 0, seconds=30, what="rows in its head")
+    wait_until(
+        lambda: cluster.metric(frozen, 'logger_head_bytes{age="waiting"}') > 20_000, seconds=30, what="rows that wait"
+    )
     cluster.processes[frozen].send(signal.SIGSTOP)
     # Everything written while it is away, its own shards' lines too, comes into the table by the others.
     pause(2)
