@@ -58,9 +58,22 @@ def wait_until(
 
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports of this machine that nobody listens on now."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def process_cpu_seconds(pid: int) -> float:
+    """CPU time, user and system, that a running process has used so far, in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +154,7 @@ class ServiceProcess:
 
     def cpu_seconds(self) -> float:
         """CPU time that it has used so far, in steps of 10 ms."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+        return process_cpu_seconds(self.pid)
 
     def rss_bytes(self) -> int:
         """Its resident memory now."""

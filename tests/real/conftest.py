@@ -8,11 +8,10 @@ from uuid import uuid4
 
 import pytest
 
+from demo import kafka
 from pipeline.queue import Consumer, GroupConsumer, Producer, open_consumer, open_group_consumer, open_producer
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package: this is how they share a module
-
-import real_kafka
 
 T = TypeVar("T")
 
@@ -20,32 +19,32 @@ T = TypeVar("T")
 @pytest.fixture(scope="session")
 def kafka_tools() -> None:
     """Skip, with the reason, where no broker can be started."""
-    if missing := real_kafka.missing_tools():
+    if missing := kafka.missing_tools():
         pytest.skip(f"real Kafka: {missing} on this machine")
 
 
 @pytest.fixture(scope="session")
-def broker(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[real_kafka.Broker]:
+def broker(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka.Broker]:
     """One broker for the whole run. A test that harms it starts one of its own: see `own_broker`."""
-    one = real_kafka.one_broker(tmp_path_factory.mktemp("kafka") / "one")
+    one = kafka.one_broker(tmp_path_factory.mktemp("kafka") / "one")
     yield from _running([one], one)
 
 
 @pytest.fixture
-def own_broker(kafka_tools: None, tmp_path: Path) -> Iterator[real_kafka.Broker]:
+def own_broker(kafka_tools: None, tmp_path: Path) -> Iterator[kafka.Broker]:
     """One broker for one test, which may do to it what it likes."""
-    one = real_kafka.one_broker(tmp_path / "own")
+    one = kafka.one_broker(tmp_path / "own")
     yield from _running([one], one)
 
 
 @pytest.fixture
-def cluster(kafka_tools: None, tmp_path: Path) -> Iterator[list[real_kafka.Broker]]:
+def cluster(kafka_tools: None, tmp_path: Path) -> Iterator[list[kafka.Broker]]:
     """Three brokers for one test: replication 3, two in sync needed."""
-    three = real_kafka.three_brokers(tmp_path / "three")
+    three = kafka.three_brokers(tmp_path / "three")
     yield from _running(three, three)
 
 
-def _running(brokers: list[real_kafka.Broker], value: T) -> Iterator[T]:
+def _running(brokers: list[kafka.Broker], value: T) -> Iterator[T]:
     try:
         for one in brokers:
             one.format()
@@ -93,7 +92,7 @@ class OpenQueue:
 
 
 @pytest.fixture
-async def a_queue(broker: real_kafka.Broker) -> AsyncIterator[OpenQueue]:
+async def a_queue(broker: kafka.Broker) -> AsyncIterator[OpenQueue]:
     """A new topic with 4 partitions, on the shared broker."""
     topic = f"t-{uuid4().hex[:12]}"
     url = f"kafka://{broker.server}/{topic}?create=1&partitions=4&replication=1&min_insync=1"

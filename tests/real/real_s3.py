@@ -1,128 +1,16 @@
-"""A real S3 gateway for tests: versitygw, built by the Go tool chain, started on a free port of the loopback.
+"""What stands before a real S3 gateway where requests are to be refused, cut off, or carried out without an answer."""
 
-::
-
-    go install MODULE@VERSION --> build/versitygw/<version>/versitygw --> a process; its buckets are folders
-
-`Meddler` stands before it where a test wants requests refused, cut off, or carried out without an answer.
-"""
-
-import os
 import random
-import shutil
-import signal
 import socket
 import socketserver
-import subprocess
 import threading
-import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 from typing import Self
-
-ROOT = Path(__file__).parents[2]
-MODULE = "github.com/versity/versitygw"
-VERSION = "v1.8.0"
-BUILD_SECONDS = 900  # 90 CPU-seconds
-START_SECONDS = 30
-BUCKET = "logs"
-ACCESS, SECRET = "access", "secret"
 
 SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 )
-
-
-def missing_tools() -> str:
-    """Why no gateway can be started on this machine; empty if one can."""
-    return "" if shutil.which("go") or _binary().exists() else "no go"
-
-
-def _binary() -> Path:
-    return ROOT / "build" / "versitygw" / VERSION / "versitygw"
-
-
-def build() -> Path:
-    """The gateway's binary, built once for each version."""
-    if not _binary().exists():
-        partial = _binary().parent.with_name(f"{VERSION}.partial.{os.getpid()}")
-        partial.mkdir(parents=True)
-        environment = {**os.environ, "GOBIN": str(partial)}
-        command = ["go", "install", f"{MODULE}/cmd/versitygw@{VERSION}"]
-        subprocess.run(command, check=True, timeout=BUILD_SECONDS, env=environment)
-        with suppress(OSError):  # another run was faster
-            partial.rename(_binary().parent)
-        shutil.rmtree(partial, ignore_errors=True)
-    return _binary()
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def environment(port: int) -> dict[str, str]:
-    """How the client libraries find what listens on `port`."""
-    return {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ALLOW_HTTP": "true",
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": ACCESS,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-    }
-
-
-class Gateway:
-    """One gateway process over a folder, with one bucket."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.bucket = folder / "data" / BUCKET
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self.bucket.mkdir(parents=True)
-        (folder / "meta").mkdir()
-
-    def start(self) -> None:
-        """Start it, on the same port each time, and wait until it serves."""
-        options = ["--access", ACCESS, "--secret", SECRET, "--port", f"127.0.0.1:{self.port}", "--quiet"]
-        backend = ["posix", "--sidecar", str(self._folder / "meta"), str(self._folder / "data")]
-        guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        with (self._folder / "gateway.log").open("ab") as out:
-            self._process = subprocess.Popen(
-                [*guard, str(build()), *options, *backend], stdout=out, stderr=subprocess.STDOUT
-            )
-        deadline = time.monotonic() + START_SECONDS
-        while not self._accepts():
-            assert self._process.poll() is None, (self._folder / "gateway.log").read_text()
-            assert time.monotonic() < deadline, "the gateway does not listen"
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.05)
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        """Stop it without closing its connections."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def _accepts(self) -> bool:
-        with socket.socket() as one:
-            one.settimeout(1)
-            return one.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 class Meddler:

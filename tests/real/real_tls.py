@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-import real_kafka
+from demo import kafka
 
 EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 PASSWORD = "secret-%s"  # noqa: S105 - of users of a broker that lives as long as a test
@@ -24,7 +24,7 @@ def make_certificates(folder: Path) -> None:
     (folder / "keystore.pem").write_bytes((folder / "server.key").read_bytes() + (folder / "server.pem").read_bytes())
 
 
-def secured_broker(folder: Path) -> real_kafka.Broker:
+def secured_broker(folder: Path) -> kafka.Broker:
     """A formatted broker with TLS, SASL and access rules.
 
     Users: `admin` and `agent` by PLAIN, `indexer` by both SCRAM mechanisms; `PASSWORD % user`. Only `admin` may do
@@ -34,7 +34,7 @@ def secured_broker(folder: Path) -> real_kafka.Broker:
     users = " ".join(f'user_{user}="{PASSWORD % user}"' for user in ("admin", "agent"))
     login = f'username="admin" password="{PASSWORD % "admin"}"'
     name = f"listener.name.{LISTENER.lower()}"
-    one = real_kafka.one_broker(
+    one = kafka.one_broker(
         folder / "broker",
         listener=LISTENER,
         settings={
@@ -60,12 +60,12 @@ def secured_broker(folder: Path) -> real_kafka.Broker:
     return one
 
 
-def allow(folder: Path, broker: real_kafka.Broker, *rule: str) -> None:
+def allow(folder: Path, broker: kafka.Broker, *rule: str) -> None:
     """Add an access rule for `agent` and `indexer`."""
     tool = ["org.apache.kafka.tools.AclCommand", "--bootstrap-server", broker.server]
     admin = ["--command-config", str(folder / "admin.properties"), "--add"]
     users = ["--allow-principal", "User:agent", "--allow-principal", "User:indexer"]
-    subprocess.run(real_kafka.java(*tool, *admin, *users, *rule), check=True, timeout=120, stdout=subprocess.DEVNULL)
+    subprocess.run(kafka.java(*tool, *admin, *users, *rule), check=True, timeout=120, stdout=subprocess.DEVNULL)
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-import real_kafka
 
+from demo import kafka
 from pipeline.errors import QueueUnavailableError
 from pipeline.queue import Consumer, Producer, open_consumer, open_producer
 
@@ -81,7 +81,7 @@ class Reader:
             self.numbers[record.partition].append(int(record.value.partition(b":")[0]))
 
 
-async def harm(brokers: list[real_kafka.Broker], writers: list[Writer], stopping: asyncio.Event) -> None:
+async def harm(brokers: list[kafka.Broker], writers: list[Writer], stopping: asyncio.Event) -> None:
     """Kill one broker after the other at random, each time once all writers get on again."""
     rng = random.Random(SEED)
     for _ in range(KILLS):
@@ -104,7 +104,7 @@ async def progress(writers: list[Writer], count: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_killing_brokers_loses_nothing_and_keeps_the_order(cluster: list[real_kafka.Broker]) -> None:
+async def test_killing_brokers_loses_nothing_and_keeps_the_order(cluster: list[kafka.Broker]) -> None:
     servers = ",".join(broker.server for broker in cluster)
     url = f"kafka://{servers}/chaos?create=1&partitions=6"
     # A patient agent, and one that gives up so soon that its producer is made anew in the middle of each outage.

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import real_kafka
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from demo import kafka
 from pipeline.errors import FatalError, OffsetOutOfRangeError, QueueUnavailableError
 from pipeline.queue import open_consumer, open_producer
 from pipeline.queue.kafka import KafkaConsumer, KafkaProducer
@@ -22,7 +22,7 @@ PACK = bytes(range(256)) * 2000
 
 
 @pytest.fixture
-async def url(own_broker: real_kafka.Broker) -> str:
+async def url(own_broker: kafka.Broker) -> str:
     url = f"kafka://{own_broker.server}/t?create=1&partitions={PARTITIONS}&replication=1&min_insync=1&send_seconds=2"
     await (await open_producer(url)).close()
     return url
@@ -93,7 +93,7 @@ async def outage(producer: KafkaProducer) -> int:
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 async def test_memory_is_bounded_and_nothing_is_lost_while_the_broker_is_away(
-    own_broker: real_kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer, how: str
+    own_broker: kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer, how: str
 ) -> None:
     await outage(producer)  # with the broker there: buffers have their size
     sent = (await consumer.ends())[0]
@@ -169,7 +169,7 @@ async def test_a_record_that_the_topic_does_not_take_is_fatal_and_the_producer_l
 
 
 async def test_a_send_given_up_is_never_repeated_behind_the_callers_back(
-    own_broker: real_kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer
+    own_broker: kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer
 ) -> None:
     await producer.send(0, [b"a"])
     await asyncio.to_thread(own_broker.kill)
@@ -186,7 +186,7 @@ async def test_a_send_given_up_is_never_repeated_behind_the_callers_back(
 
 
 async def test_a_cancelled_send_that_was_on_its_way_keeps_the_order(
-    own_broker: real_kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer
+    own_broker: kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer
 ) -> None:
     await producer.send(0, [b"a"])
     own_broker.pause()
@@ -203,7 +203,7 @@ async def test_a_cancelled_send_that_was_on_its_way_keeps_the_order(
 
 
 async def test_a_consumer_says_that_nobody_answers_and_goes_on_after(
-    own_broker: real_kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer
+    own_broker: kafka.Broker, producer: KafkaProducer, consumer: KafkaConsumer
 ) -> None:
     await producer.send(0, [b"a"])
     assert await read(consumer, 0, 1) == [b"a"]

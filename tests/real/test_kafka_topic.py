@@ -4,9 +4,9 @@ import asyncio
 from uuid import uuid4
 
 import pytest
-import real_kafka
 from aiokafka.admin import AIOKafkaAdminClient
 
+from demo import kafka
 from pipeline.errors import FatalError, SettingsError
 from pipeline.queue import open_consumer, open_producer
 
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture
-def base(broker: real_kafka.Broker) -> str:
+def base(broker: kafka.Broker) -> str:
     """URL of a topic that is not there."""
     return f"kafka://{broker.server}/topic-{uuid4().hex[:12]}"
 
@@ -41,7 +41,7 @@ async def test_a_topic_made_on_request_is_as_asked_for_and_stays(base: str) -> N
     consumer = await open_consumer(f"{base}?{query}", group="logger")
     assert (producer.partitions, producer.queue_id) == (3, consumer.queue_id)
     cluster, _, topic = producer.queue_id.partition(".")
-    assert cluster == real_kafka.CLUSTER_ID
+    assert cluster == kafka.CLUSTER_ID
     assert len(topic) == 22
     await producer.close()
     await consumer.close()

@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from demo.gateway import Gateway, environment, missing_tools
+
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are no package: this is how they share a module
 
 import real_s3
@@ -55,35 +57,35 @@ def table_crowd() -> ModuleType:
 @pytest.fixture(scope="session")
 def gateway_tools() -> None:
     """Skip, with the reason, where no gateway can be started."""
-    if missing := real_s3.missing_tools():
+    if missing := missing_tools():
         pytest.skip(f"real S3 gateway: {missing} on this machine")
 
 
 @pytest.fixture(scope="session")
-def shared_gateway(gateway_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[real_s3.Gateway]:
+def shared_gateway(gateway_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway for the whole run; nobody harms it."""
-    yield from _running(real_s3.Gateway(tmp_path_factory.mktemp("s3")))
+    yield from _running(Gateway(tmp_path_factory.mktemp("s3")))
 
 
 @pytest.fixture
-def gateway(shared_gateway: real_s3.Gateway, monkeypatch: pytest.MonkeyPatch) -> real_s3.Gateway:
+def gateway(shared_gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     """The shared gateway, which the client libraries find."""
-    for name, value in real_s3.environment(shared_gateway.port).items():
+    for name, value in environment(shared_gateway.port).items():
         monkeypatch.setenv(name, value)
     return shared_gateway
 
 
 @pytest.fixture
-def own_gateway(gateway_tools: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[real_s3.Gateway]:
+def own_gateway(gateway_tools: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     """A gateway for one test, which may do to it what it likes."""
-    one = real_s3.Gateway(tmp_path / "own")
-    for name, value in real_s3.environment(one.port).items():
+    one = Gateway(tmp_path / "own")
+    for name, value in environment(one.port).items():
         monkeypatch.setenv(name, value)
     yield from _running(one)
 
 
 @pytest.fixture
-def meddler(gateway: real_s3.Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[real_s3.Meddler]:
+def meddler(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[real_s3.Meddler]:
     """The shared gateway behind something that harms requests; it harms none until it is told to."""
     with real_s3.Meddler(gateway.port, seed=7) as one:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{one.port}")
@@ -96,7 +98,7 @@ def place() -> str:
     return f"t-{uuid4().hex[:12]}"
 
 
-def _running(one: real_s3.Gateway) -> Iterator[real_s3.Gateway]:
+def _running(one: Gateway) -> Iterator[Gateway]:
     one.start()
     try:
         yield one
