@@ -1,6 +1,7 @@
 """A real cluster under writers, and the verdict on what the table holds afterwards."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from demo.numbered import Writers, find_faults
-from demo.stack import StackError, wait_until
+from demo.stack import StackError, get, wait_until
 from pipeline.names import TABLE_DIRECTORY
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests are no package: this is how they share a module
@@ -69,6 +70,14 @@ class Trial:
     def written(self) -> int:
         """How many lines were written so far."""
         return sum(sum(writers.numbers) for writers in self.writers)
+
+    def owned(self, *names: str) -> list[int]:
+        """Shards that loggers show as their own, all together."""
+        found: list[int] = []
+        for name in names:
+            text = get(self.cluster.ports[name], "/metrics", seconds=10).body.decode()
+            found += map(int, re.findall(r'^logger_lag_records\{shard="(\d+)"\}', text, re.MULTILINE))
+        return sorted(found)
 
     def wait_rows(self, count: int, *, seconds: float = SETTLE_SECONDS) -> None:
         """Wait until the table has so many rows."""
