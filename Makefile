@@ -9,7 +9,7 @@ FAST_TMP := $(shell test -d /dev/shm && echo /dev/shm || echo /tmp)
 # In CI a test that is skipped fails the run.
 SKIPS := $(if $(CI),--forbid-skips,)
 
-.PHONY: docs setup run check test faults bench lock clean format
+.PHONY: docs setup run check test faults bench bench-cluster lock clean format
 
 setup: $(STAMP)
 
@@ -43,6 +43,10 @@ faults: setup
 # BENCH="agent logger --mb 64" picks measurements and the size of the corpus.
 bench: setup
 	$(PY) -m bench $(BENCH)
+
+# The same with three real brokers and a real S3 gateway: java, mvn and go are needed.
+bench-cluster: setup
+	$(PY) -m bench --cluster $(BENCH)
 
 format: setup
 	$(VENV)/bin/ruff format .

@@ -1,4 +1,4 @@
-"""Measurements of the real services on a seeded corpus: `python -m bench [NAME ...] [--mb 1024]`.
+"""Measurements of the real services on a seeded corpus: `python -m bench [NAME ...] [--cluster] [--mb 1024]`.
 
 ::
 
@@ -8,6 +8,10 @@
     ingest       queue to committed table: CPU, size on disk
     reading      last lines, search
     latency      append to follower, CPU of the idle pipeline
+    load         containers that write while something is measured
+    cluster      files to brokers to a bucket by one to four loggers; catching up
+    commits      commits in a second, and after 20,000 of them   <- committer, a process that commits
+    queue        the client of a Kafka queue alone               <- queueclient, a process that sends or fetches
     __main__     the command line
 
 What is measured is always a service in a process of its own, and its CPU time is what the kernel says of that process

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME ...] [--mb 1024]`: one JSON object a line for each measurement."""
+"""`python -m bench [NAME ...] [--cluster] [--mb 1024]`: one JSON object a line for each measurement."""
 
 import argparse
 import sys
@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Final
 
 from bench.agent import agent_mb_per_cpu_s, agent_rss_mb
+from bench.cluster import catch_up, cluster_path
+from bench.commits import commit_latency_ms, commits_per_s
 from bench.figures import Figure, show
 from bench.ingest import logger_mb_per_cpu_s, logger_small_chunks_mb_per_cpu_s, logger_with_upkeep_mb_per_cpu_s
 from bench.latency import follow_latency_ms, idle_cpu_percent
 from bench.material import Material
+from bench.queue import queue_kafka
 from bench.reading import last100_and_search
 
-MEASUREMENTS: Final[Mapping[str, Callable[[Material], list[Figure]]]] = {
+Measurements = Mapping[str, Callable[[Material], list[Figure]]]
+
+ONE_MACHINE: Final[Measurements] = {
     "agent": agent_mb_per_cpu_s,
     "agent_rss": agent_rss_mb,
     "logger": logger_mb_per_cpu_s,
@@ -24,12 +29,23 @@ MEASUREMENTS: Final[Mapping[str, Callable[[Material], list[Figure]]]] = {
     "follow": follow_latency_ms,
     "idle": idle_cpu_percent,
 }
+CLUSTER: Final[Measurements] = {
+    "cluster": cluster_path,
+    "catch_up": catch_up,
+    "commits": commits_per_s,
+    "commit_latency": commit_latency_ms,
+    "queue_kafka": queue_kafka,
+}
+"""These need what runs real brokers (java, mvn) and builds a real S3 gateway (go)."""
+
+MEASUREMENTS: Final[Measurements] = {**ONE_MACHINE, **CLUSTER}
 
 
 def main() -> int:
     """Run the measurements asked for; 1 when one could not be taken."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; all by default")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}")
+    parser.add_argument("--cluster", action="store_true", help=f"without a name: {', '.join(CLUSTER)}")
     parser.add_argument("--mb", type=int, default=1024, help="size of the corpus in MiB")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(MEASUREMENTS)
@@ -38,7 +54,7 @@ def main() -> int:
     material = Material(Path("build/bench").absolute(), mb=arguments.mb)
     failed = 0
     try:
-        for name in arguments.names or MEASUREMENTS:
+        for name in arguments.names or (CLUSTER if arguments.cluster else ONE_MACHINE):
             failed += _measure(name, material)
     finally:
         material.close()

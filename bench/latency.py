@@ -1,16 +1,14 @@
 """The one-process form: from an append to a follower, and what it costs when nothing happens."""
 
-import contextlib
 import random
-import threading
 import time
-from collections.abc import Iterator
 from typing import Final
 
 from bench.figures import Figure
+from bench.load import writing
 from bench.material import MB, SEED, Material
 from demo.containers import ContainerLog
-from demo.corpus import make_container, make_pods, stored_lines, write_corpus
+from demo.corpus import make_container, write_corpus
 from demo.follower import Follower, Line
 from demo.stack import Stack, StackError, pause, wait_until
 
@@ -20,8 +18,6 @@ LOAD_BYTES_PER_SECOND: Final = 2_000_000
 IDLE_SECONDS: Final = 20.0
 BUSY: Final = {"LOGGER_FLUSH_SECONDS": "1", "LOGGER_UPKEEP_SECONDS": "2"}
 """Flush and upkeep ten and more times as often as by default: the follower is to feel them."""
-
-_TICK_SECONDS: Final = 0.02
 
 
 def follow_latency_ms(material: Material) -> list[Figure]:
@@ -35,7 +31,10 @@ def follow_latency_ms(material: Material) -> list[Figure]:
         stack.start("all")
         stack.wait_ready("agent", "logger", "monitor", seconds=120)
         container = make_container(random.Random(SEED), app="follow", process="web")
-        with _load(stack), Follower(stack.ports["logger"], "follow", on_line, lines=0) as follower:
+        with (
+            writing(stack.pod_logs, bytes_per_second=LOAD_BYTES_PER_SECOND),
+            Follower(stack.ports["logger"], "follow", on_line, lines=0) as follower,
+        ):
             log = ContainerLog(stack.pod_logs, container)
             wait_until(lambda: follower.connections > 0, seconds=60, what="follower is connected")
             for number in range(LINES):
@@ -60,36 +59,6 @@ def follow_latency_ms(material: Material) -> list[Figure]:
         "upkeep_commits": merges,
     }
     return [Figure("follow_latency_ms", details["p99"], "ms", details)]
-
-
-@contextlib.contextmanager
-def _load(stack: Stack) -> Iterator[None]:
-    """Other apps writing in a thread, inside the block."""
-    stopping = threading.Event()
-    pods = make_pods(seed=SEED, apps=8, pods_per_app=1)
-    share = int(LOAD_BYTES_PER_SECOND * _TICK_SECONDS / len(pods))
-
-    def write() -> None:
-        texts = [stored_lines(random.Random(number), pod) for number, pod in enumerate(pods)]
-        logs = [ContainerLog(stack.pod_logs, pod.container) for pod in pods]
-        while not stopping.wait(_TICK_SECONDS):
-            for text, log in zip(texts, logs, strict=True):
-                size = 0
-                block = []
-                while size < share:
-                    block.append(next(text))
-                    size += len(block[-1])
-                log.write_stored(b"".join(block))
-        for log in logs:
-            log.close()
-
-    thread = threading.Thread(target=write, name="load")
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join()
 
 
 def idle_cpu_percent(material: Material) -> list[Figure]:

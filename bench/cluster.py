@@ -1,0 +1,257 @@
+"""Many machines' form on one: files to three brokers, brokers to a table in a bucket, by one to four loggers."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from deltalake import DeltaTable
+
+from bench.figures import Figure
+from bench.ingest import NO_UPKEEP, table_rows
+from bench.load import writing
+from bench.material import LONG_SECONDS, LOOK_SECONDS, MB, Material
+from demo.cluster import Cluster, missing_tools
+from demo.stack import Ended, StackError, pause, wait_until
+from pipeline.names import TABLE_DIRECTORY
+
+PARTITIONS: Final = 8
+LOGGERS: Final = (1, 2, 3, 4)
+
+AWAY_SECONDS: Final = 40.0
+LIVE_BYTES_PER_SECOND: Final = 3_000_000
+CATCH_UP_LOGGERS: Final = 2
+
+BROKERS: Final = {"group.initial.rebalance.delay.ms": "3000"}
+"""Kafka's own default: loggers that are started together share the partitions at once, and none reads in vain."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What some loggers did with the whole topic.
+
+    Attributes:
+        ended: Each logger's end.
+        taken_bytes: What each took in.
+        commits: Versions of the table.
+        took_seconds: From their start to the last commit.
+        others_cpu_seconds: What brokers and gateway used meanwhile.
+    """
+
+    ended: Mapping[str, Ended]
+    taken_bytes: Mapping[str, float]
+    commits: int
+    took_seconds: float
+    others_cpu_seconds: Mapping[str, float]
+
+
+def cluster_path(material: Material) -> list[Figure]:
+    """Files to Kafka by one agent, and from Kafka to a new table in the bucket by 1, 2, 3, 4 loggers."""
+    with _cluster(material, "cluster", agents=1, loggers=max(LOGGERS), settings=NO_UPKEEP) as cluster:
+        agent_start, logger_start = _start_cpu_seconds(cluster)
+        agent = _fill(cluster, material)
+        runs = {count: _index(cluster, material, count) for count in LOGGERS}
+        return [
+            _agent_figure(material, agent, agent_start),
+            _logger_figure(material, runs[1], logger_start),
+            _flat_figure(material, runs, logger_start),
+        ]
+
+
+@contextlib.contextmanager
+def _cluster(material: Material, name: str, **options: Any) -> Iterator[Cluster]:
+    """Brokers and gateway that serve; their folders are gone afterwards.
+
+    Raises:
+        StackError: This machine lacks what builds or runs them.
+    """
+    if missing := missing_tools():
+        raise StackError(f"no cluster: {missing} on this machine")
+    folder = material.run / name
+    folder.mkdir()
+    with Cluster(folder, partitions=PARTITIONS, broker_settings=BROKERS, **options) as cluster:
+        cluster.start_parts()
+        yield cluster
+
+
+def _start_cpu_seconds(cluster: Cluster) -> tuple[float, float]:
+    """What an agent and a logger use to start, find nothing and stop: a queue and a table of their own, both empty."""
+    nothing = {
+        "QUEUE_URL": cluster.queue_url.replace("/logs?", "/nothing?"),
+        "STORE_URL": cluster.store_url("nothing"),
+        "AGENT_STATE": str(cluster.folder / "nothing.state"),
+    }
+    used = []
+    for name in ("agent-1", "logger-1"):
+        cluster.start(name, **nothing)
+        cluster.wait_ready(name)
+        used.append(cluster.processes[name].stop().cpu_seconds)
+    return used[0], used[1]
+
+
+def _fill(cluster: Cluster, material: Material) -> Ended:
+    """Let an agent send the corpus; ends when brokers have acknowledged all of it."""
+    size = material.corpus.size
+    cluster.start("agent-1", AGENT_POD_LOGS=str(material.corpus.pod_logs))
+    wait_until(
+        lambda: (
+            cluster.metric("agent-1", "fluentd_read_bytes_total") >= size
+            and cluster.metric("agent-1", "fluentd_inflight_bytes") == 0
+        ),
+        seconds=LONG_SECONDS,
+        what=f"agent has sent {size} bytes",
+        every_seconds=LOOK_SECONDS,
+    )
+    return cluster.processes["agent-1"].stop()
+
+
+def _index(cluster: Cluster, material: Material, count: int) -> _Run:
+    """Let `count` loggers bring the whole topic into a table of their own."""
+    names = cluster.loggers[:count]
+    place = f"by-{count}"
+    store = cluster.gateway.bucket / place
+    before = _others_cpu_seconds(cluster)
+    begun = time.monotonic()
+    cluster.start(*names, STORE_URL=cluster.store_url(place))
+    wait_until(
+        lambda: not cluster.running(names) or _rows(store) >= material.corpus.lines,
+        seconds=LONG_SECONDS,
+        what=f"{material.corpus.lines} rows",
+        every_seconds=LOOK_SECONDS,
+    )
+    took_seconds = time.monotonic() - begun
+    taken = {name: cluster.metric(name, "logger_bytes_total") for name in names}
+    cluster.stop(*names)
+    rows = table_rows(store)
+    if rows != material.corpus.lines:
+        raise StackError(f"{rows} rows of {material.corpus.lines}\n{cluster.last_words()}")
+    return _Run(
+        {name: cluster.processes[name].wait() for name in names},
+        taken,
+        DeltaTable(str(store / TABLE_DIRECTORY)).version(),
+        took_seconds,
+        {name: used - before[name] for name, used in _others_cpu_seconds(cluster).items()},
+    )
+
+
+def _rows(store: Path) -> int:
+    """Rows of the newest version by the table's log; 0 while there is none."""
+    if not (store / TABLE_DIRECTORY / "_delta_log").exists():
+        return 0
+    return sum(DeltaTable(str(store / TABLE_DIRECTORY)).get_add_actions().column("num_records").to_pylist())
+
+
+def _others_cpu_seconds(cluster: Cluster) -> dict[str, float]:
+    brokers = sum(broker.cpu_seconds() for broker in cluster.brokers.values())
+    return {"brokers": brokers, "gateway": cluster.gateway.cpu_seconds()}
+
+
+def _agent_figure(material: Material, agent: Ended, start: float) -> Figure:
+    mb = material.corpus.size / MB
+    details = {
+        "mb": mb,
+        "cpu_s": agent.cpu_seconds,
+        "start_cpu_s": start,
+        "mb_per_cpu_s_with_start": mb / agent.cpu_seconds,
+        "peak_rss_mb": agent.peak_rss_bytes / MB,
+        "partitions": PARTITIONS,
+        "status": agent.status,
+    }
+    return Figure("agent_kafka_mb_per_cpu_s", mb / (agent.cpu_seconds - start), "MB/CPU-s", details)
+
+
+def _logger_figure(material: Material, run: _Run, start: float) -> Figure:
+    mb = material.corpus.size / MB
+    ended = run.ended["logger-1"]
+    details = {
+        "mb": mb,
+        "lines": material.corpus.lines,
+        "cpu_s": ended.cpu_seconds,
+        "start_cpu_s": start,
+        "mb_per_cpu_s_with_start": mb / ended.cpu_seconds,
+        "peak_rss_mb": ended.peak_rss_bytes / MB,
+        "commits": run.commits,
+        "took_s": run.took_seconds,
+        **{f"{name}_cpu_s": used for name, used in run.others_cpu_seconds.items()},
+    }
+    return Figure("logger_s3_mb_per_cpu_s", mb / (ended.cpu_seconds - start), "MB/CPU-s", details)
+
+
+def _flat_figure(material: Material, runs: Mapping[int, _Run], start: float) -> Figure:
+    mb = material.corpus.size / MB
+    each = {
+        count: sum(ended.cpu_seconds - start for ended in run.ended.values()) / mb * 1000 for count, run in runs.items()
+    }
+    details: dict[str, Any] = {"mb": mb, "partitions": PARTITIONS, "start_cpu_s": start}
+    for count, run in runs.items():
+        details[f"{count}_loggers"] = {
+            "cpu_ms_per_mb": round(each[count], 3),
+            "with_start": round(sum(ended.cpu_seconds for ended in run.ended.values()) / mb * 1000, 3),
+            "commits": run.commits,
+            "took_s": round(run.took_seconds, 1),
+            "processes": [_process(run, name, start) for name in run.ended],
+            **{f"{name}_cpu_s": round(used, 2) for name, used in run.others_cpu_seconds.items()},
+        }
+    return Figure("cluster_cpu_s_per_mb", each[max(runs)] / each[min(runs)], "4 loggers to 1", details)
+
+
+def _process(run: _Run, name: str, start: float) -> dict[str, float]:
+    ended, mb = run.ended[name], run.taken_bytes[name] / MB
+    rounded = {"mb": round(mb, 1), "cpu_s": ended.cpu_seconds, "peak_rss_mb": round(ended.peak_rss_bytes / MB)}
+    return rounded | ({"cpu_ms_per_mb": round((ended.cpu_seconds - start) / mb * 1000, 3)} if mb else {})
+
+
+def catch_up(material: Material) -> list[Figure]:
+    """How much faster than the live rate loggers take in what came while they were away.
+
+    From the moment that they are started again, the start of the processes and of the group included, until they are
+    less than a second of the live rate behind what the agent has sent.
+    """
+    with _cluster(material, "away", agents=1, loggers=CATCH_UP_LOGGERS) as cluster:
+        names = cluster.loggers
+        cluster.start("agent-1", *names)
+        cluster.wait_ready("agent-1", *names)
+        with writing(cluster.pod_logs("agent-1"), bytes_per_second=LIVE_BYTES_PER_SECOND):
+            wait_until(lambda: _taken(cluster) > 0, seconds=LONG_SECONDS, what="first lines", every_seconds=0.1)
+            stopped_at = _sent(cluster)
+            cluster.stop(*names)
+            away_since = time.monotonic()
+            pause(AWAY_SECONDS)
+            return [_catch_up_figure(cluster, stopped_at, away_since)]
+
+
+def _catch_up_figure(cluster: Cluster, stopped_at: float, away_since: float) -> Figure:
+    backlog = _sent(cluster) - stopped_at
+    live = backlog / (time.monotonic() - away_since)
+    begun = time.monotonic()
+    cluster.start(*cluster.loggers)
+    wait_until(lambda: _taken(cluster) > 0, seconds=LONG_SECONDS, what="first lines again", every_seconds=0.05)
+    first = time.monotonic()
+    wait_until(
+        lambda: stopped_at + _taken(cluster) >= _sent(cluster) - live,
+        seconds=LONG_SECONDS,
+        what="loggers have caught up",
+        every_seconds=0.1,
+    )
+    took, reading = time.monotonic() - begun, time.monotonic() - first
+    total = _taken(cluster)
+    details = {
+        "loggers": len(cluster.loggers),
+        "live_mb_per_s": live / MB,
+        "away_s": begun - away_since,
+        "backlog_mb": backlog / MB,
+        "took_s": took,
+        "took_s_after_first_lines": reading,
+        "factor_after_first_lines": total / max(reading, 0.05) / live,
+    }
+    return Figure("catch_up_factor", total / took / live, "times the live rate", details)
+
+
+def _sent(cluster: Cluster) -> float:
+    return cluster.metric("agent-1", "fluentd_read_bytes_total") - cluster.metric("agent-1", "fluentd_inflight_bytes")
+
+
+def _taken(cluster: Cluster) -> float:
+    return sum(cluster.metric(name, "logger_bytes_total") for name in cluster.loggers)
