@@ -6,11 +6,12 @@ lost; if it comes after all, it is taken. Pure: the outcome depends on the state
 after a crash repeats it exactly.
 """
 
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Final
 
 from logger.accepted import Accepted, Beat, Mark, RunKey, Tracked, facts_of, run_key
-from logger.resume import Hole, NodeState, RunState, ShardState, SourceState
+from logger.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
 from pipeline.chunk import Flag, Origin
 from pipeline.errors import FormatError
 from pipeline.pack import Header, PackBody
@@ -61,11 +62,16 @@ class Progress:
             run_key(run.origin): run for run in state.runs if run.pending or run.open
         }
         self._pruned_ns = state.pruned_ns
-        self._sources = {
-            source.source: Tracked(source, run, run.origin, facts_of(run.origin, source.source, source.ordinal))
-            for run in state.runs
-            for source in run.sources
-        }
+        self._inherited: Mapping[RunKey, RunState] = {}
+        self._sources: dict[bytes, Tracked] = {}
+        self._track(state.runs)
+
+    def inherit(self, runs: Mapping[RunKey, RunState]) -> None:
+        """Go on from what another queue brought of a run, when something of that run comes here.
+
+        Agents do not send again because their queue was replaced: only the table knows what it has.
+        """
+        self._inherited = runs
 
     def begin(self) -> Accepted:
         """An empty `Accepted` for the records from `next_offset` on."""
@@ -73,11 +79,43 @@ class Progress:
 
     def state(self) -> ShardState:
         """The resume state at `next_offset`. Shares its parts: encode it before the next record is accepted."""
+        self._note_pending()
         return ShardState(self.next_offset, self.clock_ns, self._pruned_ns, self.nodes, list(self.runs.values()))
 
     def heartbeats(self) -> dict[str, int]:
         """For each node that is heard of, up to when its lines are complete; 0 while unknown."""
+        self._note_pending()
         return {name: node.effective_ns for name, node in self.nodes.items()}
+
+    def _note_pending(self) -> None:
+        """A line whose end has not come is in no answer yet: nothing is complete beyond it."""
+        oldest: dict[str, int] = {}
+        for run in self.pending_runs.values():
+            for line in (*run.pending.values(), run.open):
+                if line is not None:
+                    oldest[line.node] = min(oldest.get(line.node, line.time_ns), line.time_ns)
+        for name, node in self.nodes.items():
+            node.pending_ns = oldest.get(name, 0)
+
+    def _track(self, runs: Iterable[RunState]) -> None:
+        for run in runs:
+            for source in run.sources:
+                facts = facts_of(run.origin, source.source, source.ordinal)
+                self._sources[source.source] = Tracked(source, run, run.origin, facts)
+
+    def _adopt(self, inherited: RunState) -> RunState:
+        run = copy_run(inherited)
+        key = run_key(run.origin)
+        self.runs[key] = run
+        if run.pending or run.open:
+            self.pending_runs[key] = run
+        for source in run.sources:
+            source.touched_ns = self.clock_ns
+            for hole in source.holes:
+                if not hole.declared:
+                    self._open_gap(hole.node)
+        self._track([run])
+        return run
 
     def open_gaps(self) -> int:
         """How many holes were not declared, over all sources."""
@@ -134,6 +172,10 @@ class Progress:
     def _new_source(self, header: Header, origin: Origin) -> Tracked:
         key = run_key(origin)
         run = self.runs.get(key)
+        if run is None and key in self._inherited:
+            run = self._adopt(self._inherited[key])
+            if header.source in self._sources:
+                return self._sources[header.source]
         if run is None:
             run = self.runs[key] = RunState(origin, header.ordinal, UNKNOWN_ORDER_NS, None, {}, None, [])
         run.ordinal = max(run.ordinal, header.ordinal)

@@ -1,5 +1,6 @@
 """New bytes of records, as `logger.accept` found them and `logger.assemble` makes lines of them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from logger.resume import RunState, SourceState
+from logger.resume import RunState, ShardState, SourceState
 from logger.rows import ChunkFacts
 from pipeline.chunk import Flag, Origin
 from pipeline.pack import Header
@@ -151,6 +152,20 @@ class Accepted:
             marks |= Mark.OPEN_END
             data += b"\n"
         self.add(tracked, start, end, data, int(marks))
+
+
+def newest_runs(states: Iterable[ShardState]) -> dict[RunKey, RunState]:
+    """All runs of some resume states; of a run that is in several, what was touched last."""
+    newest: dict[RunKey, RunState] = {}
+    for run in (run for state in states for run in state.runs):
+        key = run_key(run.origin)
+        if key not in newest or _touched(run) > _touched(newest[key]):
+            newest[key] = run
+    return newest
+
+
+def _touched(run: RunState) -> tuple[int, int]:
+    return max((source.touched_ns for source in run.sources), default=0), sum(source.next for source in run.sources)
 
 
 def run_key(origin: Origin) -> RunKey:

@@ -6,6 +6,7 @@ joined by `logger.join`, which only those batches enter that have any.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,10 @@ from logger.rows import Batch, ChunkFacts, lines_array
 from pipeline.cri import STDOUT
 
 _I64 = npt.NDArray[np.int64]
+
+AHEAD_NS: Final = 3_600_000_000_000
+"""A line's place in reading order is at most this far ahead of when the queue took it: one line from a clock that was
+a year ahead would put all later lines of its run there, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +121,12 @@ def _put_in_order(accepted: Accepted, layout: Layout, lines: Lines) -> _I64:
     odd[layout.piece_of_line[back[inside]]] = True
     odd |= layout.marks & Mark.LATE != 0
     order = times.copy()
-    sources = accepted.sources
+    sources, ahead = accepted.sources, min(accepted.record_times.values(), default=0) + AHEAD_NS
     for piece, is_odd, low, first_ns, last_ns in zip(
         filled.tolist(), odd[filled].tolist(), first.tolist(), times[first].tolist(), times[last].tolist(), strict=True
     ):
         run = sources[piece].run
-        if is_odd or first_ns < run.order_ns:
+        if is_odd or first_ns < run.order_ns or last_ns > ahead:
             _put_piece_in_order(accepted, piece, slice(low, low + int(layout.counts[piece])), lines, order)
         else:
             run.order_ns = run.time_ns = last_ns
@@ -139,7 +144,8 @@ def _put_piece_in_order(accepted: Accepted, piece: int, span: slice, lines: Line
         before = int(times[known[0]]) if len(known) else accepted.record_times[accepted.queue_offsets[piece]]
     newest = np.maximum.accumulate(np.where(parsed, np.arange(len(times)), -1))
     times[:] = np.where(newest < 0, before, times[newest])
-    order[span] = np.maximum.accumulate(times)
+    most_ns = accepted.record_times[accepted.queue_offsets[piece]] + AHEAD_NS
+    order[span] = np.minimum(np.maximum.accumulate(times), most_ns)
     if late:
         return
     np.maximum(order[span], run.order_ns, out=order[span])

@@ -23,6 +23,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from logger.accepted import newest_runs
 from logger.deadletters import KeepsBadRecords
 from logger.head import Head
 from logger.metrics import IngestMetrics
@@ -60,6 +61,9 @@ class TakesShards(Protocol):
 
     def look(self, shards: Collection[int], *, known: Mapping[int, int]) -> dict[int, tuple[int, bytes]]:
         """Ids and resume states that are not known yet."""
+
+    def states_of_other_queues(self) -> list[bytes]:
+        """Resume states of the queues that the table was fed from before."""
 
 
 class Ownership:
@@ -227,13 +231,16 @@ class Ownership:
     def _read(self, numbers: Collection[int], starts: Mapping[int, int]) -> dict[int, tuple[Shard, int]]:
         """Shards as the table has them, and their positions there. Blocks."""
         taken = self._table.take(numbers)
+        inherited = newest_runs(decode_state(blob) for blob in self._table.states_of_other_queues())
         loaded: dict[int, tuple[Shard, int]] = {}
         for number in sorted(numbers):
             if number in taken:
                 position, state = taken[number][0], _state_at(number, *taken[number])
             else:
                 position, state = -1, self._first_state(number, starts.get(number, 0))
-            loaded[number] = self._make_shard(number, state), position
+            shard = self._make_shard(number, state)
+            shard.inherit(inherited)
+            loaded[number] = shard, position
         return loaded
 
     def _first_state(self, number: int, start: int) -> ShardState:

@@ -144,16 +144,19 @@ class NodeState(msgspec.Struct, array_like=True, gc=False):
         heartbeat_ns: Its newest heartbeat; 0 before the first.
         held_ns: `heartbeat_ns` when the first of its open gaps appeared.
         gaps: Holes of its sources that it did not declare.
+        pending_ns: Time of the oldest of its lines whose end has not come; 0 when there is none.
     """
 
     heartbeat_ns: int = 0
     held_ns: int = 0
     gaps: int = 0
+    pending_ns: int = 0
 
     @property
     def effective_ns(self) -> int:
         """Up to when the node's lines are complete; 0 while unknown."""
-        return self.held_ns if self.gaps else self.heartbeat_ns
+        said_ns = self.held_ns if self.gaps else self.heartbeat_ns
+        return min(said_ns, self.pending_ns) if self.pending_ns else said_ns
 
 
 class ShardState(msgspec.Struct, array_like=True):
@@ -209,6 +212,11 @@ def decode_state(blob: bytes) -> ShardState:
 def decode_summary(blob: bytes) -> StateSummary:
     """Decode the beginning of a resume state; the rest is passed over. Raises as `decode_state` does."""
     return _decode(_summary_decoder, blob)
+
+
+def copy_run(run: RunState) -> RunState:
+    """A copy that shares nothing."""
+    return msgspec.msgpack.decode(_encoder.encode(run), type=RunState)
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], blob: bytes) -> T:

@@ -1,17 +1,18 @@
 """One shard as ingest has it in memory: records in, batches out."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
 import zstandard
 
 from logger.accept import Progress, check_pack
+from logger.accepted import RunKey
 from logger.assemble import assemble
 from logger.deadletters import KeepsBadRecords
 from logger.metrics import IngestMetrics
-from logger.resume import ShardState
+from logger.resume import RunState, ShardState
 from logger.rows import Batch
 from pipeline.errors import FormatError
 from pipeline.limits import MIB
@@ -77,6 +78,10 @@ class Shard:
     def heartbeats(self) -> dict[str, int]:
         """See `logger.accept.Progress.heartbeats`."""
         return self._progress.heartbeats()
+
+    def inherit(self, runs: Mapping[RunKey, RunState]) -> None:
+        """See `logger.accept.Progress.inherit`."""
+        self._progress.inherit(runs)
 
     def skip_to(self, offset: int) -> None:
         """Go on at `offset`: the queue has nothing before it."""

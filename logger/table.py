@@ -32,7 +32,7 @@ from logger.readfile import FileReader
 from logger.snapshot import FileEntry, Snapshot
 from logger.state import UNREFERENCED_SECONDS, id_ms, new_id, read_state, write_state
 from logger.store import GoneError, Store, open_store
-from logger.view import View, position_id, standing, state_id
+from logger.view import View, other_queues, position_id, standing, state_id
 from pipeline.errors import FencedError, FormatError, StoreUnavailableError
 from pipeline.failpoints import failpoint
 
@@ -141,6 +141,18 @@ class IngestTable:
             states = self._newest_states(wanted) if wanted else {}
             found = standing(self._log.state, self._queue_id)
             return {shard: (found[shard][1], state) for shard, state in states.items()}
+
+    def states_of_other_queues(self) -> list[bytes]:
+        """Resume states of the queues that the table was fed from before this one.
+
+        Raises:
+            StoreUnavailableError: The storage fails.
+        """
+        with self._lock:
+            others = other_queues(self._log.advance(), self._queue_id)
+            identities = {identity for queue in others for _, identity in standing(self._log.state, queue).values()}
+            found = (read_state(self._store, identity) for identity in sorted(identities))
+            return [state for states in found if states is not None for state in states.values()]
 
     def commit(
         self, *, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]

@@ -138,5 +138,12 @@ def standing(state: LogState, queue_id: str) -> dict[int, tuple[int, int]]:
     }
 
 
+def other_queues(state: LogState, queue_id: str) -> set[str]:
+    """Ids of the queues, other than `queue_id`, that shards were committed of."""
+    suffix = "/state"
+    shards = {name.removesuffix(suffix) for name in state.transactions if name.endswith(suffix)}
+    return {shard.rpartition("/")[0] for shard in shards} - {queue_id}
+
+
 def _date(path: str) -> str:
     return path.partition("/")[0].removeprefix("date=")

@@ -8,7 +8,7 @@ import pytest
 from logger.head import Head
 from pipeline.cri import format_line, format_time
 
-T0 = 1_790_000_000_000_000_000
+T0 = 1_790_000_000_123_456_781
 
 
 @pytest.fixture
