@@ -209,9 +209,16 @@ async def open_group_consumer(
 
         options = kafka.parse_url(url)
         return await kafka.KafkaGroupConsumer.open(options, group=group, client_id=client_id, instance=instance)
-    from pipeline.queue.sole import SoleMember  # noqa: PLC0415
+    from pipeline.queue import sqlite  # noqa: PLC0415
+    from pipeline.queue.sole import SoleMember, lock_group  # noqa: PLC0415
 
-    return SoleMember(await open_consumer(url, group=group), client_id=client_id)
+    local = sqlite.parse_url(url)
+    consumer = await sqlite.SqliteConsumer.open(local, group=group)
+    try:
+        return SoleMember(consumer, client_id=client_id, lock=lock_group(local.path, group))
+    except BaseException:
+        await consumer.close()
+        raise
 
 
 def queue_collector(url: str) -> Collector:

@@ -1,17 +1,28 @@
 """A group of one: the group consumer of a queue whose partitions are not shared."""
 
 import asyncio
+import fcntl
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
+from pipeline.errors import FatalError, QueueUnavailableError
 from pipeline.queue import Assignment, Consumer, Record
 
 
 class SoleMember:
-    """Owns all partitions of a queue, from the start and for good; see `pipeline.queue.GroupConsumer`."""
+    """Owns all partitions of a queue, from the start and for good; see `pipeline.queue.GroupConsumer`.
 
-    def __init__(self, consumer: Consumer, *, client_id: str = "") -> None:
+    Args:
+        consumer: Reads the queue.
+        client_id: How others would reach this member.
+        lock: Held while this member is open, so that it stays the only one; closed with it. See `lock_group`.
+    """
+
+    def __init__(self, consumer: Consumer, *, client_id: str = "", lock: int | None = None) -> None:
         self._consumer = consumer
         self._client_id = client_id
+        self._lock = lock
         self._assignment = Assignment(1, frozenset(range(consumer.partitions)))
 
     @property
@@ -62,3 +73,29 @@ class SoleMember:
     async def close(self) -> None:
         """See `pipeline.queue.Consumer`."""
         await self._consumer.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def lock_group(queue: Path, group: str) -> int:
+    """Lock a queue's file for one member of `group`; returns the descriptor that holds the lock.
+
+    The lock goes with the process, however that ends. Without it a second logger would be fenced only when it commits,
+    or fence the first.
+
+    Raises:
+        FatalError: Another process is that member.
+        QueueUnavailableError: The lock's file cannot be made now.
+    """
+    path = queue.with_name(f"{queue.name}.{group}.lock")
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise QueueUnavailableError(f"{path}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise FatalError(f"another {group} reads {queue}: a queue of one machine has one") from error
+    return lock

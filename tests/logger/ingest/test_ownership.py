@@ -25,7 +25,7 @@ from logger.table import IngestTable, TableReader
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FatalError, OffsetOutOfRangeError
 from pipeline.pack import encode_pack
-from pipeline.queue import Assignment, GroupConsumer, Producer, Record, open_group_consumer, open_producer
+from pipeline.queue import Assignment, Consumer, Producer, Record, open_consumer, open_producer
 from pipeline.service import Health
 
 T0 = 1_790_000_000_000_000_000
@@ -41,7 +41,7 @@ ENDS = [[0, *(at + 1 for at, byte in enumerate(file) if byte == 10)] for file in
 class Member:
     """A member of a group whose assignment is set by the test; the records are the real queue's."""
 
-    def __init__(self, consumer: GroupConsumer) -> None:
+    def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
         self._assignment = Assignment(0, frozenset())
         self._changed = asyncio.Event()
@@ -154,7 +154,7 @@ class Site:
     @contextlib.asynccontextmanager
     async def logger(self, *shards: int, flush_seconds: float = 60.0) -> AsyncIterator[Logger]:
         """A logger inside the block, ended there by a crash unless it was told to stop."""
-        consumer = await open_group_consumer(self.url, group="logger")
+        consumer = await open_consumer(self.url, group="logger")
         member = Member(consumer)
         member.assign(*shards)
         table = Slow(await asyncio.to_thread(IngestTable.open, self.store_url, queue_id=consumer.queue_id))
@@ -353,7 +353,7 @@ async def test_replay_sends_what_can_be_read_now_and_leaves_the_rest(site: Site)
     settings = LoggerSettings(queue_url=site.url, dead_letters=str(folder))
     assert "1 records sent back into the queue; 1 cannot" in await commands.replay(settings)
     assert [path.name for path in folder.iterdir()] == ["2-9.record"]
-    consumer = await open_group_consumer(site.url, group="logger")
+    consumer = await open_consumer(site.url, group="logger")
     assert await consumer.ends() == {0: 0, 1: 1, 2: 0}
     await consumer.close()
 
