@@ -203,9 +203,14 @@ class Agent:
         )
 
     def _choose(self, place: Place, restart: int) -> int:
-        app = self._origin(place, restart).app
+        """By what the path says, not by labels, which change: after a lost checkpoint it must be the same again."""
+        named = NameRules(self._settings.node).origin(
+            namespace=place.namespace, pod=place.pod, uid=place.uid, container=place.container, restart=restart
+        )
         key = RunKey(place.uid, place.container, restart)
-        return choose_partition(app, key, spread=self._pods.spread(app), partitions=self._producer.partitions)
+        spread = self._pods.spread(self._origin(place, restart).app)
+        workload = f"{named.app}/{named.process}"
+        return choose_partition(workload, key, spread=spread, partitions=self._producer.partitions)
 
     def _siblings(self, place: Place, restart: int) -> list[FoundFile]:
         listing = Listing(0, {}, {}, [], [])

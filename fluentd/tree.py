@@ -16,10 +16,10 @@ HOT_SECONDS = 1.0
 """A run that had something to send is looked at in each pass for this long: cheaper than an event for each write."""
 
 
-def choose_partition(app: str, key: RunKey, *, spread: int, partitions: int) -> int:
-    """Partition of a run: by its app, so that an app's lines lie together, over `spread` neighbours for a big app."""
+def choose_partition(workload: str, key: RunKey, *, spread: int, partitions: int) -> int:
+    """Partition of a run: by its workload, whose lines then lie together, over `spread` neighbours for a big one."""
     step = zlib.crc32("\0".join(map(str, key)).encode(errors="surrogateescape")) % max(1, spread)
-    return (zlib.crc32(app.encode(errors="surrogateescape")) + step) % partitions
+    return (zlib.crc32(workload.encode(errors="surrogateescape")) + step) % partitions
 
 
 class Tree:

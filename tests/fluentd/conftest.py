@@ -332,8 +332,8 @@ def queue() -> FakeQueue:
 def live(tmp_path: Path, queue: FakeQueue) -> Callable[..., LiveAgent]:
     (tmp_path / "pods").mkdir()
 
-    def make(**settings: object) -> LiveAgent:
-        return LiveAgent(tmp_path / "pods", tmp_path / "state", queue, **settings)
+    def make(*, state_name: str = "state", **settings: object) -> LiveAgent:
+        return LiveAgent(tmp_path / "pods", tmp_path / state_name, queue, **settings)
 
     return make
 

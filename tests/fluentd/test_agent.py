@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,21 @@ async def test_a_watch_tells_of_writes_only_where_it_is_armed(tmp_path: Path, wa
         assert watch.take() == ({str(tmp_path)}, set())
     finally:
         watch.close()
+
+
+async def test_labels_do_not_move_a_run_to_another_partition_not_even_when_the_checkpoint_is_lost(
+    live: Any, queue: Any, make_container: Any, wait_until: Any, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.json"
+    container = make_container(tmp_path / "pods")
+    container.append(line := container.line("text"))
+    for number in range(6):
+        labels.write_text(json.dumps({"demo/demo-web-1": {"app": f"app-{number}"}}))
+        async with live(pod_labels=labels, state_name=f"state-{number}").running():
+            await wait_until(lambda: f"app-{number}" in _apps(queue))  # noqa: B023 - waited for here
+    assert sum(any(body.headers for body in bodies) for bodies in queue.packs()) == 1
+    assert queue.lines() == {line}
+
+
+def _apps(queue: Any) -> set[str]:
+    return {origin.app for bodies in queue.packs() for body in bodies for origin in body.origins}
