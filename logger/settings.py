@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, StringConstraints, field_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from pipeline.errors import SettingsError
 from pipeline.limits import MIB
@@ -148,6 +148,12 @@ class LoggerSettings(CommonSettings):
     @classmethod
     def _empty_secret_is_none(cls, value: object) -> object:
         return value or None
+
+    @model_validator(mode="after")
+    def _flush_before_the_head_is_full(self) -> Self:
+        if self.head_bytes < self.flush_bytes:
+            raise ValueError(f"LOGGER_HEAD_BYTES={self.head_bytes} is less than LOGGER_FLUSH_BYTES={self.flush_bytes}")
+        return self
 
     @field_validator("retention_apps")
     @classmethod

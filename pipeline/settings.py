@@ -5,6 +5,7 @@ import re
 from typing import Annotated, Self, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
@@ -71,11 +72,17 @@ def load(kind: type[S]) -> S:
     try:
         return kind()
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        raise SettingsError(problems) from error
+        raise SettingsError("; ".join(map(_told, error.errors()))) from None  # the error's cause repeats all values
+
+
+def _told(problem: ErrorDetails) -> str:
+    """One problem in words; without the value where that is a secret, or all settings at once."""
+    name = ".".join(map(str, problem["loc"]))
+    message = problem["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    secret = "SECRET" in name.upper() or "PASSWORD" in name.upper()
+    return f"{name}: {message}" if secret else f"{name}={problem['input']!r}: {message}"
 
 
 def split_listen(listen: str) -> tuple[str, int]:

@@ -1,7 +1,9 @@
 """Settings come from the environment, and what is wrong is named."""
 
+import traceback
+
 import pytest
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
 from pipeline.errors import SettingsError
 from pipeline.settings import CommonSettings, Listen, is_loopback, split_listen
@@ -71,3 +73,14 @@ def test_a_listen_address_is_split_and_known_to_be_local(listen: str, host: str,
 def test_what_is_no_listen_address_is_refused(listen: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Listen).validate_python(listen)
+
+
+class _Secretive(CommonSettings):
+    secret: SecretStr = Field(SecretStr("x" * 16), min_length=16, validation_alias="THE_SECRET")
+
+
+def test_a_secret_that_is_refused_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_SECRET", "hunter2")
+    with pytest.raises(SettingsError, match="^THE_SECRET: ") as refused:
+        _Secretive.load()
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
