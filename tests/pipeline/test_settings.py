@@ -81,6 +81,6 @@ class _Secretive(CommonSettings):
 
 def test_a_secret_that_is_refused_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_SECRET", "hunter2")
-    with pytest.raises(SettingsError, match="^THE_SECRET: ") as refused:
+    with pytest.raises(SettingsError, match=r"^THE_SECRET: ") as refused:
         _Secretive.load()
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
