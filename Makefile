@@ -9,7 +9,7 @@ FAST_TMP := $(shell test -d /dev/shm && echo /dev/shm || echo /tmp)
 # In CI a test that is skipped fails the run.
 SKIPS := $(if $(CI),--forbid-skips,)
 
-.PHONY: docs setup run check test faults bench bench-cluster lock clean format
+.PHONY: docs setup run cluster check test faults bench bench-cluster lock clean format
 
 setup: $(STAMP)
 
@@ -23,6 +23,10 @@ $(STAMP): requirements/dev.lock pyproject.toml
 # Agent, queue, logger and monitor in one process, data below var/. Ctrl-C stops it.
 run: setup
 	@exec $(PY) -m pipeline up
+
+# 3 brokers, an S3 gateway, 3 loggers, 2 agents with the demo, below var/cluster: java, mvn and go are needed.
+cluster: setup
+	@exec $(PY) -m demo.look
 
 # Under a minute: format, lint, types, layers, unit and property tests.
 check: setup

@@ -39,7 +39,12 @@ class Server:
         guard = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
         with self.output.open("ab") as out:
             self._process = subprocess.Popen(  # noqa: S603 - programs that we have fetched ourselves
-                [*guard, *command], env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                [*guard, *command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                process_group=0,  # a terminal's Ctrl-C is for the services, which need this for their last words
             )
 
     def listens(self) -> bool:
