@@ -106,6 +106,7 @@ class Follower:
         self._positions: dict[int, int] = dict(reader.head.ends() if cursor is None else cursor.positions)
         if isinstance(cursor, LiveCursor):
             self._keys = _open_keys(cursor)
+        self._later: dict[int, float] = {}  # shards to be looked at again, and when
         self._backlog_token = ""
         self._token = self._live_token()
 
@@ -269,14 +270,16 @@ class Follower:
         yield self._end()
 
     def _shard_behind(self) -> int | None:
+        now = time.monotonic()
         for shard, end in self._hub.ends(self._request.app).items():
-            if self._positions.setdefault(shard, 0) < end:
+            if self._positions.setdefault(shard, 0) < end and self._later.get(shard, 0.0) <= now:
+                self._later.pop(shard, None)
                 return shard
         return None
 
     async def _wait_for_more(self, changes: int, moved: asyncio.Event) -> None:
         try:
-            async with asyncio.timeout(WATERMARK_SECONDS):
+            async with asyncio.timeout(_AGAIN_SECONDS if self._later else WATERMARK_SECONDS):
                 if self._reader.peers is None:
                     await self._reader.head.wait(changes)
                 else:
@@ -304,7 +307,7 @@ class Follower:
         view = await self._reader.view()
         end = min(stop, view.snapshot.positions.get(shard, 0))
         if end <= start and self._hub.is_elsewhere(shard):
-            await asyncio.sleep(_AGAIN_SECONDS)  # its owner has it, and commits it before long
+            self._later[shard] = time.monotonic() + _AGAIN_SECONDS  # its owner has it, and commits it before long
             return
         if end <= start:  # neither has it: the queue began later
             newer = [batch.first_offset for batch in view.batches if batch.shard == shard and batch.next_offset > start]

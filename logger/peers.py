@@ -162,7 +162,7 @@ class Peers:
         for shard, start in starts.items():
             url = self._owners.get(shard, "")
             if url in ("", self.url):  # this one is about to have it, or had it a moment ago
-                answers.missing[shard] = LOADING if url else AWAY
+                answers.missing[shard] = MOVED if url else AWAY
             else:
                 groups.setdefault(url, {})[shard] = start
 

@@ -135,7 +135,9 @@ class Feed:
 
     async def _run_groups(self) -> None:
         """Have a stream from each owner until owners change."""
-        changed, here = self._peers.changed, self._here()
+        here = self._here()
+        await self._peers.refresh(since=time.monotonic() - _AGAIN_SECONDS)
+        changed = self._peers.changed
         await self._begin(here)
         groups: dict[str, list[int]] = {}
         for shard in self.positions:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from logger.context import SAME
 from logger.filter import EXACT, LineFilter
 from logger.headpiece import copied, head_pieces
 from logger.lines import own_values
@@ -105,7 +106,7 @@ class PeerHead:
             PeerFormatError: A column is asked for that is not asked for by value.
             PatternError: An expression that is not matched here.
         """
-        if not {name for name, _ in question.exact} <= set(EXACT):
+        if not {name for name, _ in question.exact} <= {*EXACT, *SAME}:
             raise PeerFormatError("not a column to be asked for")
         if question.regex:
             compile_regex(question.regex)

@@ -214,7 +214,7 @@ def decode_rows(content: bytes) -> tuple[pa.Table, RowsFacts]:
         table = pa.ipc.open_stream(content).read_all()
         facts = decode((table.schema.metadata or {}).get(_FACTS, b""), RowsFacts)
         return pa.table(table.columns, schema=SCHEMA), facts
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         raise PeerFormatError(f"no rows: {error}") from error
 
 

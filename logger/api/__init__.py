@@ -85,7 +85,7 @@ def build_api(
     if settings.deis_listen is None:
         app.add_routes(deis_routes(reader))
     if peer_secret:
-        app.add_routes(peer_routes(reader, hub=hub, secret=peer_secret))
+        app.add_routes(peer_routes(reader, hub=hub, secret=peer_secret, registry=registry))
     app.cleanup_ctx.append(_running(hub, reader))
     app.on_shutdown.append(_stop(hub))
     return app
@@ -104,7 +104,6 @@ def _running(hub: FollowHub, reader: LogReader) -> Callable[[web.Application], A
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(hub.run(), name="follow hub")]
             if reader.peers is not None:
-                running.append(tasks.create_task(reader.peers.run(), name="peers"))
                 running.append(tasks.create_task(reader.takeover.run(), name="take-over"))
                 running.append(tasks.create_task(reader.keep_deletions(), name="deletions"))
             yield

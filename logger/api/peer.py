@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Gauge
 
 from logger.hub import FollowHub
 from logger.peershead import PeerHead
@@ -34,8 +35,9 @@ _CONTENT_TYPE: Final = "application/octet-stream"
 T = TypeVar("T")
 
 
-def peer_routes(reader: LogReader, *, hub: FollowHub, secret: str) -> list[web.RouteDef]:
+def peer_routes(reader: LogReader, *, hub: FollowHub, secret: str, registry: CollectorRegistry) -> list[web.RouteDef]:
     """The routes; `secret` is what a logger shows that may ask."""
+    streams = Gauge("logger_peer_streams", "Streams of arrivals to other loggers.", registry=registry)
     digest = hashlib.sha256(secret.encode()).digest()
     queue_id = reader.table.queue_id
     head = PeerHead(head=reader.head, deleted=reader.tombstones, takeover=reader.takeover)
@@ -81,7 +83,7 @@ def peer_routes(reader: LogReader, *, hub: FollowHub, secret: str) -> list[web.R
         asked = await question(request, ArrivalsQuestion)
         check_queue(asked.queue_id)
         response = await _begun(request)
-        with contextlib.suppress(ConnectionResetError), hub.watching(asked.app) as arrived:
+        with contextlib.suppress(ConnectionResetError), streams.track_inprogress(), hub.watching(asked.app) as arrived:
             await _stream(response, head, hub, asked, arrived)
         return response
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from logger.api import build_api
 from logger.columns import flush_parts
 from logger.head import Head
+from logger.peers import Peers
 from logger.query import LogReader
 from logger.rows import Batch, ChunkFacts
 from logger.settings import LoggerSettings
@@ -149,6 +151,158 @@ def reading_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (row.order_ns, row.ordinal, row.source, row.offset, row.continuation))
 
 
+SECRET = "a secret of loggers"  # noqa: S105 - of these tests
+
+
+class Member:
+    """One logger of a `Cluster`, over a real socket.
+
+    Args:
+        cluster: Where it belongs.
+    """
+
+    def __init__(self, cluster: "Cluster") -> None:
+        self.seconds = 0.0
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            self.url = f"http://127.0.0.1:{found.getsockname()[1]}"
+        self.registry = CollectorRegistry()
+        self.head = Head(
+            limit_bytes=1 << 30, keep_seconds=60.0, shards=range(cluster.shards), clock=lambda: self.seconds
+        )
+        self.table = TableReader.open(str(cluster.store), queue_id="q")
+        self.tombstones = Tombstones.open(str(cluster.store), queue_id="q")
+        self._cluster = cluster
+        self._stack = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Listen."""
+        port = int(self.url.rpartition(":")[2])
+        self.peers = Peers(
+            url=self.url,
+            secret=SECRET,
+            partitions=self._cluster.shards,
+            queue_id="q",
+            owners=self._cluster.owners,
+            registry=self.registry,
+        )
+        self.reader = LogReader(
+            head=self.head,
+            table=self.table,
+            tombstones=self.tombstones,
+            ends=self._cluster.ends,
+            peers=self.peers,
+        )
+        app = build_api(
+            reader=self.reader,
+            settings=LoggerSettings(),
+            health=Health(),
+            registry=self.registry,
+            peer_secret=SECRET,
+        )
+        await self._stack.enter_async_context(self._running())
+        await self._stack.enter_async_context(listening(app, f"127.0.0.1:{port}"))
+        self.client = await self._stack.enter_async_context(aiohttp.ClientSession(self.url))
+
+    @contextlib.asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(self.peers.run())
+            yield
+            task.cancel()
+
+    async def stop(self) -> None:
+        """Answer no more."""
+        await self._stack.aclose()
+
+    def is_loading(self) -> bool:
+        """Whether one of its shards is not read up to the end."""
+        return any(self.reader.takeover.is_loading(shard) for shard in self.head.shards())
+
+
+class Cluster:
+    """Loggers that share the shards of one queue and one table; the queue is a list of records for each shard.
+
+    Args:
+        store: Folder of the table.
+        shards: How many shards.
+        members: How many loggers.
+    """
+
+    def __init__(self, store: Path, *, shards: int = 4, members: int = 3) -> None:
+        self.store = store
+        self.shards = shards
+        self.records: dict[int, list[list[Row]]] = {shard: [] for shard in range(shards)}
+        self.ingest = IngestTable.open(str(store), queue_id="q")
+        self.ingest.load_states()
+        self.members = [Member(self) for _ in range(members)]
+        self.owner: dict[int, Member] = {}
+        for shard in range(shards):
+            self.give(shard, shard % members)
+
+    async def ends(self) -> Mapping[int, int]:
+        """Ends of the queue."""
+        return {shard: len(records) for shard, records in self.records.items()}
+
+    async def owners(self) -> Mapping[int, str]:
+        """What the group's description says."""
+        return {shard: member.url for shard, member in self.owner.items()}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Cluster"]:
+        """Have all loggers answer inside the block."""
+        try:
+            for member in self.members:
+                await member.start()
+            await Makers.until(lambda: all(len(member.peers.owners()) == self.shards for member in self.members))
+            yield self
+        finally:
+            for member in self.members:
+                await member.stop()
+
+    def give(self, shard: int, name: int) -> None:
+        """Let a logger own a shard: it begins where the table ends."""
+        self.take(shard)
+        self.owner[shard] = self.members[name]
+        self.owner[shard].head.resume(shard, self.ingest.snapshot.positions.get(shard, 0), {})
+
+    def take(self, shard: int) -> None:
+        """Let nobody own a shard."""
+        before = self.owner.pop(shard, None)
+        if before is not None:
+            before.head.drop(shard)
+
+    def append(self, shard: int, *records: list[Row]) -> None:
+        """Let records arrive in the queue."""
+        self.records[shard].extend(records)
+
+    def fetch(self, shard: int, *, most: int = 1 << 30) -> None:
+        """Let the owner fetch some records, as one batch."""
+        member = self.owner.get(shard)
+        if member is not None:
+            position = member.head.ends()[shard]
+            records = self.records[shard][position : position + most]
+            if records:
+                member.head.append(make_batch(shard, position, records))
+
+    def commit(self, shard: int, *, evict: bool = False) -> None:
+        """Let the owner commit what waits; `evict` lets it forget that at once."""
+        member = self.owner.get(shard)
+        waiting = [] if member is None else member.head.waiting().get(shard, [])
+        if waiting:
+            positions = {shard: waiting[-1].next_offset}
+            self.ingest.commit(parts=flush_parts(waiting), positions=positions, states={shard: b"state"})
+            member.head.committed(positions)
+        if evict and member is not None:
+            member.seconds += 3600
+            member.head.committed({})
+
+    async def settled(self) -> None:
+        """Wait until every owner knows that it has read everything."""
+        for shard in range(self.shards):
+            self.fetch(shard)
+        await Makers.until(lambda: not any(member.is_loading() for member in self.members))
+
+
 class Makers:
     """Helpers that tests cannot import, since test folders are no packages."""
 
@@ -157,6 +311,7 @@ class Makers:
     reading_order = staticmethod(reading_order)
     batch = staticmethod(make_batch)
     pipeline = staticmethod(Pipeline)
+    cluster = staticmethod(Cluster)
 
     @staticmethod
     async def until(condition: Callable[[], object]) -> None:
