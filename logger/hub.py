@@ -15,11 +15,12 @@ from prometheus_client import CollectorRegistry, Gauge
 from logger.arrival import arrival_key, rows_in_arrival_order
 from logger.cursor import ArrivalKey, LiveCursor, encode_cursor, queue_mark
 from logger.filter import LineFilter
+from logger.gate import BusyError
 from logger.lines import Line, lines_of_batch
 from logger.peers import Peers
 from logger.peersfeed import Feed, Feeds
 from logger.pieces import Rows
-from logger.query import BusyError, ReadsHead
+from logger.pinned import ReadsHead
 from logger.rows import Batch
 
 SEGMENT_ROWS: Final = 256

@@ -35,7 +35,7 @@ from logger.peerswire import (
     encode_rows,
 )
 from logger.pieces import Deleted, Reach, Rows
-from logger.query import ReadsHead
+from logger.pinned import ReadsHead
 from logger.rows import SCHEMA, Batch
 from logger.scan import PieceScan, Wanted
 from logger.search import compile_regex

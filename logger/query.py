@@ -1,11 +1,10 @@
 """Questions about what is there: the table at a pinned version, and the head from that version's offsets on."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +13,17 @@ import structlog
 from logger.context import SAME, KeptGroups, Neighbours, group_of
 from logger.cursor import ReadingKey
 from logger.filter import LineFilter
-from logger.headpiece import head_pieces
+from logger.gate import Gate
 from logger.lines import integers, reading_keys, taken, texts
 from logger.merge import Scan, key_value
 from logger.page import Page, Selection, collected, message_bytes
 from logger.peers import Peers
 from logger.peerstakeover import Takeover
-from logger.peersview import OtherHeads, StaleViewError
-from logger.peerswire import ANYWHERE
-from logger.pieces import Deleted, Piece, ReadsTable, TablePiece
-from logger.rows import SCHEMA, Batch
+from logger.pieces import ReadsTable
+from logger.pinned import MarksDeleted, PinsTable, ReadsHead, View, Views
+from logger.rows import SCHEMA
 from logger.scan import PieceScan, Wanted
 from logger.search import Mask
-from logger.snapshot import Snapshot
 from logger.summary import AppSummary, summaries, together
 from pipeline.errors import RetriableError, StoreUnavailableError
 
@@ -39,15 +36,10 @@ CONTEXT_ROWS: Final = 10_000
 DELETIONS_SECONDS: Final = 1.0
 """How often deletions that other loggers took are looked for: they are obeyed everywhere within two seconds."""
 
-_PIN_ATTEMPTS: Final = 5
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-
-class BusyError(Exception):
-    """So many questions wait already that one more is refused."""
 
 
 class PartialError(RetriableError):
@@ -56,120 +48,6 @@ class PartialError(RetriableError):
     def __init__(self, shards: frozenset[int]) -> None:
         self.shards = shards
         super().__init__(f"no answer from the owners of shards {', '.join(map(str, sorted(shards)))}")
-
-
-class ReadsHead(Protocol):
-    """What reading needs of `logger.head.Head`."""
-
-    @property
-    def changes(self) -> int:
-        """Counts appended batches."""
-
-    def batches(self, shard: int, from_offset: int) -> Sequence[Batch]:
-        """Batches from an offset on."""
-
-    def oldest(self, shard: int) -> int | None:
-        """First offset in memory."""
-
-    def ends(self) -> Mapping[int, int]:
-        """Offset after the last record, by shard."""
-
-    def shards(self) -> frozenset[int]:
-        """Shards whose rows are here."""
-
-    def watermark(self, app: str | None = None) -> int | None:
-        """Time up to which lines are complete."""
-
-    def shard_watermark(self, shard: int) -> int | None:
-        """The same of one shard."""
-
-    async def wait(self, seen: int) -> int:
-        """Wait for the counter of changes to be above `seen`."""
-
-
-class PinsTable(ReadsTable, Protocol):
-    """What reading needs of `logger.table.TableReader`."""
-
-    def refresh(self) -> Snapshot:
-        """Look for a newer version."""
-
-
-class MarksDeleted(Deleted, Protocol):
-    """What reading needs of `logger.tombstones.Tombstones`."""
-
-    def add(self, app: str, positions: Mapping[int, int]) -> None:
-        """Delete everything before `positions`; durable when it returns. Blocks."""
-
-    def apps(self) -> Sequence[str]:
-        """Apps that have deleted rows, or may have."""
-
-    def refresh(self) -> None:
-        """Learn of other loggers' deletions. Blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Everything that is there at one moment, each row once.
-
-    Attributes:
-        snapshot: The table.
-        batches: The head's batches that are not in it.
-        watermark_ns: Time up to which the view is complete, other loggers' heads apart; `None` while unknown.
-        loading: For each shard that this logger has taken over and not yet read up to the end, how far it is.
-        others: The heads of other loggers; `None` when there are none.
-    """
-
-    snapshot: Snapshot
-    batches: Sequence[Batch]
-    watermark_ns: int | None
-    loading: Mapping[int, int] = field(default_factory=dict)
-    others: OtherHeads | None = None
-
-    def pieces(self, app: str, table: ReadsTable) -> list[Piece]:
-        """Where the app's rows are."""
-        return [
-            *(TablePiece(app, entry, table) for entry in self.snapshot.of_app(app)),
-            *head_pieces(app, self.batches),
-        ]
-
-    def missing(self, ends: Mapping[int, int]) -> frozenset[int]:
-        """Shards of which rows before `ends`, or the newest ones, may not be in reach."""
-        here = {shard for shard, have in self.loading.items() if ends.get(shard, have + 1) > have}
-        return frozenset(here if self.others is None else here | self.others.missing)
-
-    def complete_up_to(self) -> int | None:
-        """Watermark of everything; once the other heads have answered."""
-        if self.others is None:
-            return None if self.loading else self.watermark_ns
-        marks = [self.others.watermarks.get(shard) for shard in self.others.starts]
-        if len(marks) < self.others.peers.partitions:
-            marks.append(self.watermark_ns)
-        known = [mark for mark in marks if mark is not None]
-        return min(known) if len(known) == len(marks) and not self.loading and not self.others.missing else None
-
-
-class Gate:
-    """Lets some through at once, lets some more wait, and refuses the rest."""
-
-    def __init__(self, *, running: int, waiting: int) -> None:
-        self._slots = asyncio.Semaphore(running)
-        self._places = running + waiting
-
-    @contextlib.asynccontextmanager
-    async def pass_through(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it inside the block.
-
-        Raises:
-            BusyError: Too many wait.
-        """
-        if self._places <= 0:
-            raise BusyError("too many queries at once")
-        self._places -= 1
-        try:
-            async with self._slots:
-                yield
-        finally:
-            self._places += 1
 
 
 class LogReader:
@@ -198,59 +76,17 @@ class LogReader:
         self.peers = peers
         self.takeover = Takeover(head=head, ends=ends)
         self._ends = ends
+        self._views = Views(head=head, table=table, peers=peers, takeover=self.takeover)
         self._scans_gate = Gate(running=2, waiting=16)
         self._reads_gate = Gate(running=4, waiting=256)
 
-    async def view(self, *, anywhere: frozenset[int] = frozenset()) -> View:
+    async def view(self) -> View:
         """Pin the table and take what is newer from the head.
-
-        Args:
-            anywhere: Shards of other loggers that were never committed: they begin wherever their queue does.
 
         Raises:
             StoreUnavailableError: The storage fails.
         """
-        version: int | None = None
-        for _ in range(_PIN_ATTEMPTS):
-            marks = self._watermarks()
-            snapshot = await asyncio.to_thread(self.table.refresh)
-            batches, missing = _newer(self.head, snapshot)
-            # A shard that was never committed begins wherever its queue does: only a newer version could tell more.
-            if not missing or (version == snapshot.version and not missing & snapshot.positions.keys()):
-                return self._viewed(snapshot, batches, marks, anywhere)
-            version = snapshot.version
-        raise StoreUnavailableError("the table lags behind what the head has let go")
-
-    def _watermarks(self) -> Mapping[int, int | None]:
-        """Of each shard here, or of all together where all are here; taken before a version is pinned."""
-        if self.peers is None:
-            return {-1: self.head.watermark()}
-        return {shard: self.head.shard_watermark(shard) for shard in self.head.shards()}
-
-    def _viewed(
-        self,
-        snapshot: Snapshot,
-        batches: Sequence[Batch],
-        marks: Mapping[int, int | None],
-        anywhere: frozenset[int],
-    ) -> View:
-        if self.peers is None:
-            return View(snapshot, batches, marks[-1])
-        ends = self.head.ends()
-        here = [marks.get(shard) for shard in ends]
-        known = [mark for mark in here if mark is not None]
-        starts = {
-            shard: ANYWHERE if shard in anywhere else snapshot.positions.get(shard, 0)
-            for shard in range(self.peers.partitions)
-            if shard not in ends
-        }
-        return View(
-            snapshot,
-            batches,
-            min(known) if known and len(known) == len(here) else None,
-            {shard: end for shard, end in ends.items() if self.takeover.is_loading(shard)},
-            OtherHeads(self.peers, starts, asyncio.get_running_loop()),
-        )
+        return await self._views.view()
 
     async def page(
         self, selection: Selection, *, gone: Callable[[], bool] = lambda: False, whole: bool = False
@@ -275,25 +111,11 @@ class LogReader:
             return replace(page, watermark_ns=view.complete_up_to(), partial=view.missing(selection.ends))
 
         async with gate.pass_through():
-            page = await self._over_views(read)
+            page = await self._views.over(read)
         if page.partial and whole:
             raise PartialError(page.partial)
         self._count(page.partial)
         return page
-
-    async def _over_views(self, read: Callable[[View], Awaitable[T]]) -> T:
-        """Read a view; a newer one when other loggers have let go of rows that the first one has not."""
-        version: int | None = None
-        anywhere: frozenset[int] = frozenset()
-        for _ in range(_PIN_ATTEMPTS):
-            view = await self.view(anywhere=anywhere)
-            try:
-                return await read(view)
-            except StaleViewError as error:
-                if view.snapshot.version == version:
-                    anywhere = error.shards - view.snapshot.positions.keys()
-                version = view.snapshot.version
-        raise StoreUnavailableError("the table lags behind what other loggers have let go")
 
     def _count(self, partial: frozenset[int]) -> None:
         if partial and self.peers is not None:
@@ -374,7 +196,7 @@ class LogReader:
             return together([*found, *others]) if others else found, view.missing({})
 
         async with self._scans_gate.pass_through():
-            found, partial = await self._over_views(read)
+            found, partial = await self._views.over(read)
         self._count(partial)
         return found, partial
 
@@ -420,7 +242,7 @@ class LogReader:
             return await asyncio.to_thread(self._last_lines, view, app, count), view.missing({})
 
         async with self._reads_gate.pass_through():
-            table, partial = await self._over_views(read)
+            table, partial = await self._views.over(read)
         self._count(partial)
         return table, partial
 
@@ -466,20 +288,6 @@ class LogReader:
         """
         positions = {**self.head.ends(), **await self._ends()}
         await asyncio.to_thread(self.tombstones.add, app, positions)
-
-
-def _newer(head: ReadsHead, snapshot: Snapshot) -> tuple[list[Batch], set[int]]:
-    """The head's batches that are not in `snapshot`, and the shards of which some are in neither."""
-    batches: list[Batch] = []
-    missing: set[int] = set()
-    for shard, end in head.ends().items():
-        position = snapshot.positions.get(shard, 0)
-        newer = head.batches(shard, position)
-        first = newer[0].first_offset if newer else end
-        if first > position:
-            missing.add(shard)
-        batches.extend(newer)
-    return batches, missing
 
 
 def _first_start(rows: pa.Table) -> int:

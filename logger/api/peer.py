@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
+from logger.gate import Gate
 from logger.hub import FollowHub
 from logger.peershead import PeerHead
 from logger.peerswire import (
@@ -27,7 +28,7 @@ from logger.peerswire import (
     decode,
     encode,
 )
-from logger.query import Gate, LogReader
+from logger.query import LogReader
 from logger.search import PatternError
 
 _CONTENT_TYPE: Final = "application/octet-stream"

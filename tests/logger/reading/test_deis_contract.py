@@ -163,7 +163,7 @@ async def test_storage_trouble_is_500_with_nothing_in_it(served: Any, pipeline: 
     def fail() -> None:
         raise StoreUnavailableError("gone")
 
-    pipeline.reader.table = type("Failing", (), {"refresh": staticmethod(fail)})()
+    pipeline.reader_table.refresh = fail
     status, _, body = await served.get("/logs/demo")
     assert (status, body) == (500, b"")
     assert (await served.get("/healthz"))[0] == 200

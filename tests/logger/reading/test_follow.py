@@ -17,8 +17,8 @@ from logger import follow as follows
 from logger.cursor import decode_cursor
 from logger.filter import LineFilter
 from logger.follow import End, Follower, FollowRequest
+from logger.gate import BusyError
 from logger.hub import FollowHub, Lines
-from logger.query import BusyError
 
 BASE = 1_795_478_400_000_000_000
 

@@ -115,7 +115,7 @@ async def pages_of(reader: Any, selection: Any) -> Any:
         selection = Selection(**{**changes, "beyond": page.following})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     steps=steps,
     wanted=filters,
@@ -154,7 +154,7 @@ def test_the_answer_of_any_logger_is_that_of_one_that_has_everything(  # noqa: P
         asyncio.run(run(Path(folder)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(steps=steps, asked=st.integers(0, 2))
 def test_an_answer_has_everything_of_each_shard_that_it_does_not_call_missing(
     make: Any, steps: Any, asked: int

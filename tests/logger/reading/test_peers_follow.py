@@ -104,7 +104,7 @@ actions = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(actions=actions, before=st.integers(1, 8), first=st.integers(0, 2))
 def test_a_follow_through_any_logger_has_no_gap_and_no_double(make: Any, actions: Any, before: int, first: int) -> None:
     """The client hangs up and comes back at any logger; shards move under it, are committed and let go."""

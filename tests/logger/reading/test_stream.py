@@ -148,7 +148,7 @@ async def test_storage_trouble_ends_a_follow_with_a_word(pipeline: Any, serve: A
         def fail() -> None:
             raise StoreUnavailableError("gone")
 
-        pipeline.reader.table = type("Failing", (), {"refresh": staticmethod(fail)})()
+        pipeline.reader_table.refresh = fail
         async with served.client.get(f"{FOLLOW}?format=ndjson") as answer:
             assert json.loads(await answer.content.readline()) == {"type": "end", "reason": "not available: gone"}
             assert await answer.content.readline() == b""
@@ -179,3 +179,64 @@ async def test_too_many_queries_at_once_are_429(pipeline: Any, make: Any, serve:
         assert (status, error) == (429, "too many queries at once")
         gate._places = places
         assert (await served.get("/v1/apps/demo/logs"))[0] == 200
+
+
+@pytest.mark.parametrize("form", ["sse", "ndjson"])
+async def test_a_client_without_lines_goes_on_from_a_watermark(
+    pipeline: Any, serve: Any, make: Any, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """What arrived while it was away is sent, filters and all."""
+    monkeypatch.setattr("logger.follow.WATERMARK_SECONDS", 0.02)
+    pipeline.append(make.numbered("demo", 3))
+    async with serve(pipeline) as served:
+        query = f"{FOLLOW}?format={form}&lines=0&text=late"
+        async with served.client.get(query) as answer:
+            token = ""
+            while not token:
+                line = await answer.content.readline()
+                if form == "sse" and line.startswith(b"id: "):
+                    token = line[4:].decode().strip()
+                elif form == "ndjson":
+                    token = json.loads(line).get("cursor", "")
+        pipeline.append([make.row(message=b"late one", offset=9999), make.row(message=b"other", offset=10000)])
+        headers = {"Last-Event-ID": token} if form == "sse" else {}
+        resumed = query if form == "sse" else f"{query}&cursor={token}"
+        async with served.client.get(resumed, headers=headers) as answer:
+            while b"line" not in (line := await answer.content.readline()):
+                pass
+            line = line if form == "ndjson" else await answer.content.readline() + await answer.content.readline()
+        assert b"late one" in line
+
+
+async def test_a_cursor_of_a_queue_that_was_replaced_is_gone(pipeline: Any, serve: Any, make: Any) -> None:
+    """Its offsets may be those of other records: neither waited for nor matched. A page's cursor has none."""
+    pipeline.append(make.numbered("demo", 3))
+    async with serve(pipeline) as served:
+        async with served.client.get(f"{FOLLOW}?format=ndjson&lines=1") as answer:
+            token = json.loads(await answer.content.readline())["cursor"]
+        _, headers, _ = await served.get("/v1/apps/demo/logs?limit=1")
+    pipeline.commit()
+    replaced = make.pipeline(pipeline.store, queue_id="another")
+    async with serve(replaced) as served:
+        status, said = await served.error(f"{FOLLOW}?cursor={token}")
+        assert status == 410
+        assert "begin anew" in said
+        assert len(await served.lines(f"/v1/apps/demo/logs?cursor={headers['Next-Cursor']}")) == 2
+
+
+async def test_context_is_marked_over_http(pipeline: Any, serve: Any, make: Any) -> None:
+    """In pages of every format that has fields, and in a follow."""
+    pipeline.append([make.row(message=text, offset=number) for number, text in enumerate([b"a", b"hit", b"b"])])
+    async with serve(pipeline) as served:
+        query = "text=hit&before=1&after=1"
+        lines = await served.lines(f"/v1/apps/demo/logs?{query}")
+        assert [(line["message"], line.get("context", False)) for line in lines] == [
+            ("a", True),
+            ("hit", False),
+            ("b", True),
+        ]
+        _, _, body = await served.get(f"/v1/apps/demo/logs?{query}&format=csv")
+        assert [row.rsplit(b",", 1)[1] for row in body.splitlines()[1:]] == [b"true", b"false", b"true"]
+        async with served.client.get(f"{FOLLOW}?format=ndjson&{query}") as answer:
+            events = [json.loads(await answer.content.readline()) for _ in range(3)]
+        assert [event.get("context", False) for event in events] == [True, False, True]
