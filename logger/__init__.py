@@ -6,7 +6,8 @@ Layers, lower ones know nothing of higher ones::
     resume, accepted, accept    what a restart needs to go on exactly there; which bytes of a record are new
     parse                       the runtime's lines of a buffer, as arrays
     pending, join, assemble     lines out of pieces; order within a run; a batch of rows
-    head, columns               the newest rows, watermarks, the budget of bytes; rows as sorted Arrow tables
+    head                        the newest rows, watermarks, the budget of bytes
+    columns, parts              rows as Arrow tables; what a commit adds, sorted, built as it is written
     shard, deadletters          records of a partition to batches; what is none is kept aside (deadtopic: by Kafka)
     ownership, flush, ingest    which shards are ours; head to table; the loop: fetch, keep, commit
     elsewhere, lag              how far other loggers' shards are complete; how far behind ours are

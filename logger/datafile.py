@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from logger.catalog import INDEX_KEY, AppIndex, encode_index
+from logger.parts import Part, tables_of
 from logger.rows import SCHEMA
 from logger.snapshot import FileEntry
 from logger.store import Store
@@ -130,10 +131,11 @@ def writing_data_file(store: Store, path: str, *, queue_id: str, created_ms: int
             writer.abandon()
 
 
-def write_data_file(store: Store, path: str, table: pa.Table, *, queue_id: str, created_ms: int) -> FileEntry:
-    """Write one data file from one table; see `writing_data_file`."""
+def write_data_file(store: Store, path: str, part: Part, *, queue_id: str, created_ms: int) -> FileEntry:
+    """Write one data file from all rows of a part; see `writing_data_file`."""
     with writing_data_file(store, path, queue_id=queue_id, created_ms=created_ms) as writer:
-        writer.write(table)
+        for table in tables_of(part):
+            writer.write(table)
         return writer.close()
 
 

@@ -2,7 +2,7 @@
 
 ::
 
-    settle (states held still): dead letters durable, batches, positions, states --> columns (thread)
+    settle (states held still): dead letters durable, batches, positions, states --> sort (thread)
         --> table.commit (thread; repeated while the store is away) --> head.committed --> queue.commit
                  '-- fenced: the shards that others have committed are dropped, the rest is committed without them
 """
@@ -15,14 +15,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import pyarrow as pa
 import structlog
 
-from logger.columns import flush_parts
 from logger.deadletters import KeepsBadRecords
 from logger.head import Head
 from logger.metrics import IngestMetrics
 from logger.ownership import Ownership
+from logger.parts import SortedRows, flush_parts
 from logger.resume import encode_state
 from logger.rows import Batch
 from logger.threads import Threads
@@ -44,7 +43,7 @@ class CommitsRows(Protocol):
     """What a flush needs of `logger.table.IngestTable`; blocks."""
 
     def commit(
-        self, *, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]
+        self, *, parts: Mapping[str, SortedRows], positions: Mapping[int, int], states: Mapping[int, bytes]
     ) -> object:
         """Commit rows, positions and states together."""
 
@@ -168,7 +167,7 @@ class Flush:
 
     async def _commit(self, settled: _Settled, stopping: asyncio.Event) -> None:
         begun = time.monotonic()
-        parts: dict[str, pa.Table] = await self._threads.run(lambda: flush_parts(settled.batches))
+        parts = await self._threads.run(lambda: flush_parts(settled.batches))
         failpoint("logger.flushed")
         failures = 0
         while True:

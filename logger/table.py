@@ -28,6 +28,7 @@ from logger.actions import add_action
 from logger.commit import CommitRefusedError, LogWriter
 from logger.datafile import write_data_file
 from logger.deltalog import LogFollower, LogState
+from logger.parts import Part
 from logger.readfile import FileReader
 from logger.snapshot import FileEntry, Snapshot
 from logger.state import UNREFERENCED_SECONDS, id_ms, new_id, read_state, write_state
@@ -155,7 +156,7 @@ class IngestTable:
             return [state for states in found if states is not None for state in states.values()]
 
     def commit(
-        self, *, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]
+        self, *, parts: Mapping[str, Part], positions: Mapping[int, int], states: Mapping[int, bytes]
     ) -> Snapshot:
         """Commit rows, positions and resume state, all or nothing; durable when it returns.
 
@@ -189,7 +190,7 @@ class IngestTable:
         raise StoreUnavailableError(f"{ATTEMPTS} commits were refused in favour of others")
 
     def _prepare(
-        self, parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]
+        self, parts: Mapping[str, Part], positions: Mapping[int, int], states: Mapping[int, bytes]
     ) -> _Prepared:
         last = self._prepared
         if last is not None and last.serves(positions, states):
@@ -208,14 +209,14 @@ class IngestTable:
         self._prepared = _Prepared(identity, dict(positions), dict(states), entries)
         return self._prepared
 
-    def _write_parts(self, parts: Mapping[str, pa.Table], identity: int) -> tuple[FileEntry, ...]:
+    def _write_parts(self, parts: Mapping[str, Part], identity: int) -> tuple[FileEntry, ...]:
         entries: list[FileEntry] = []
         try:
-            for date, table in sorted(parts.items()):
+            for date, part in sorted(parts.items()):
                 path = f"date={date}/{identity:016x}.parquet"
-                if table.num_rows:
+                if part.num_rows:
                     entries.append(
-                        write_data_file(self._store, path, table, queue_id=self._queue_id, created_ms=id_ms(identity))
+                        write_data_file(self._store, path, part, queue_id=self._queue_id, created_ms=id_ms(identity))
                     )
         except StoreUnavailableError:
             self._discard(entries)
@@ -391,7 +392,7 @@ def _unavailable() -> Iterator[None]:
         raise StoreUnavailableError(f"some lines cannot be read: {error}") from error
 
 
-def _check_arguments(parts: Mapping[str, pa.Table], positions: Mapping[int, int], states: Mapping[int, bytes]) -> None:
+def _check_arguments(parts: Mapping[str, Part], positions: Mapping[int, int], states: Mapping[int, bytes]) -> None:
     if positions.keys() != states.keys():
         raise ValueError(f"positions are of shards {sorted(positions)}, states of {sorted(states)}")
     if parts and not positions:

@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.columns import batch_table, flush_parts
+from logger.columns import batch_table
+from logger.parts import SortedRows, flush_parts
 from logger.rows import SCHEMA
 from pipeline.cri import format_line, format_time
 
 T0 = 1_790_000_000_000_000_000
 SORT = ("app", "order_ns", "ordinal", "source", "offset", "continuation")
+
+
+def _whole(rows: SortedRows) -> pa.Table:
+    return pa.concat_tables(rows.tables())
 
 
 def _fill(feed: Any, make_run: Any, seed: int, *, spread_ns: int = 50, runs: int = 6) -> None:
@@ -46,7 +51,8 @@ def test_parts_hold_every_row_once_in_the_order_of_files(
 ) -> None:
     feed = make_feed()
     _fill(feed, make_run, seed, spread_ns=spread, runs=runs)
-    ((date, table),) = flush_parts(feed.batches).items()
+    ((date, rows),) = flush_parts(feed.batches).items()
+    table = _whole(rows)
     assert date == "2026-09-21"
     assert table.schema.equals(SCHEMA)
     table.validate(full=True)
@@ -57,11 +63,28 @@ def test_parts_hold_every_row_once_in_the_order_of_files(
     assert table.num_rows == 20 * runs
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([1, 3, 40, 10**9]))
+def test_tables_built_bit_by_bit_are_the_same_rows_in_the_same_order(
+    make_feed: Any, make_run: Any, seed: int, piece_bytes: int
+) -> None:
+    feed = make_feed()
+    _fill(feed, make_run, seed)
+    (rows,) = flush_parts(feed.batches).values()
+    tables = list(rows.tables(piece_bytes))
+    assert pa.concat_tables(tables).to_pylist() == _whole(rows).to_pylist()
+    assert all(table.num_rows for table in tables)
+    sizes = [sum(len(line) for line in table.column("message").to_pylist()) for table in tables]
+    assert all(size < piece_bytes + 40 for size in sizes), "about so many bytes, by one line more or less"
+    assert len(tables) == 1 if piece_bytes == 10**9 else len(tables) > 1
+    assert rows.num_rows == sum(table.num_rows for table in tables)
+
+
 def test_columns_say_what_the_chunk_says(feed: Any, make_run: Any) -> None:
     run = make_run(uid="u9", app="demo", node="n7", release="v12")
     file = format_line(b"2026-09-21T10:00:00.123456789Z", 1, b"caf\xc3\xa9")
     feed.send(run.chunk(file, 0, len(file), ordinal=4))
-    (record,) = flush_parts(feed.batches)["2026-09-21"].to_pylist()
+    (record,) = _whole(flush_parts(feed.batches)["2026-09-21"]).to_pylist()
     time_ns = 1_789_984_800_123_456_789
     assert record.pop("time").isoformat() == "2026-09-21T10:00:00.123456+00:00"
     assert record == {
@@ -104,7 +127,7 @@ def test_any_bytes_come_back_as_written(feed: Any, run: Any, lines: int) -> None
     contents = HARD + [b"plain"] * lines
     file = b"".join(format_line(format_time(T0 + i), 0, content) for i, content in enumerate(contents))
     feed.send(run.chunk(file, 0, len(file)))
-    (table,) = flush_parts(feed.batches).values()
+    (table,) = map(_whole, flush_parts(feed.batches).values())
     rows = table.select(["message", "raw"]).to_pylist()
     assert [row["raw"] if row["raw"] is not None else row["message"].encode() for row in rows] == contents
     assert [row["raw"] is None for row in rows[: len(HARD)]] == [_is_text(content) for content in HARD]
@@ -125,7 +148,7 @@ def test_order_is_the_running_maximum_within_a_run(feed: Any, run: Any) -> None:
     feed.send(run.chunk(file, 0, len(file)))
     feed.restart()
     feed.send(run.chunk(next_file, 0, len(next_file), ordinal=1))
-    (table,) = flush_parts(feed.batches).values()
+    (table,) = map(_whole, flush_parts(feed.batches).values())
     assert [value - T0 for value in table.column("order_ns").to_pylist()] == [5, 5, 9, 9, 9]
     assert [value - T0 for value in table.column("time_ns").to_pylist()] == [5, 3, 9, 1, 2]
     assert table.column("message").to_pylist() == ["5", "3", "9", "1", "2"]
@@ -161,9 +184,8 @@ def test_each_day_of_arrival_is_a_part(feed: Any, run: Any) -> None:
     feed.send(run.chunk(file, 0, half))
     feed.send(run.chunk(file, half, len(file)))
     feed.batches[1].arrived_ns += 86_400 * 10**9
-    parts = flush_parts(feed.batches)
+    parts = {date: _whole(rows) for date, rows in flush_parts(feed.batches).items()}
     assert {date: table.column("message").to_pylist() for date, table in parts.items()} == {
         "2026-09-21": ["0"],
         "2026-09-22": ["1"],
     }
-    assert isinstance(parts["2026-09-21"], pa.Table)

@@ -15,8 +15,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from logger.api import build_api
-from logger.columns import flush_parts
 from logger.head import Head
+from logger.parts import flush_parts
 from logger.peers import Peers
 from logger.query import LogReader
 from logger.rows import Batch, ChunkFacts
