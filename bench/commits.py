@@ -22,6 +22,7 @@ MANY: Final = 20_000
 MANY_SECONDS: Final = 300.0
 """Bound of the 20,000: how far they got stands in the details."""
 
+READY: Final = "ready\n"
 _SAMPLE: Final = 500
 _EXTRA_SECONDS: Final = 120.0
 
@@ -101,7 +102,7 @@ def _commit(
             for shard in range(writers)
         ]
         for process in processes:
-            if process.stdout is None or process.stdout.readline() != "ready\n":
+            if process.stdout is None or READY not in process.stdout:  # reads up to that line; logs may come before
                 raise StackError("a writer did not start")
         for process in processes:
             if process.stdin is not None:
@@ -114,7 +115,7 @@ def _spans(process: "subprocess.Popen[str]", seconds: float) -> list[tuple[float
     output, _ = process.communicate(timeout=seconds)
     if process.returncode:
         raise StackError(f"a writer ended with status {process.returncode}")
-    return [(begin, end) for begin, end in json.loads(output)["spans"]]
+    return [(begin, end) for begin, end in json.loads(output.splitlines()[-1])["spans"]]
 
 
 @contextlib.contextmanager
