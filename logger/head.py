@@ -77,9 +77,7 @@ class Head:
 
     def drop(self, shard: int) -> None:
         """Forget a shard's rows, committed or not, and wake whoever waits: another logger owns it now."""
-        dropped = self._forget(shard)
-        if dropped is not None:
-            self._elsewhere[shard] = {}  # what was heard of rows that are gone says nothing of those in the table
+        if self._forget(shard) is not None:
             self._evict()
             self._announce()
 

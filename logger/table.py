@@ -97,13 +97,7 @@ class IngestTable:
         return self._view.snapshot
 
     def load_states(self) -> dict[int, bytes]:
-        """Take all shards as they stand: the resume state of each, as committed last. Call it before fetching.
-
-        From now on a commit is fenced against what was read here; what the caller held in memory before is void.
-
-        Raises:
-            StoreUnavailableError: The storage fails.
-        """
+        """Take all shards as they stand, see `take`: the resume state of each. Call it before fetching."""
         with self._lock:
             states = self._newest_states(None)
             self._prepared = None
@@ -137,11 +131,10 @@ class IngestTable:
             StoreUnavailableError: The storage fails.
         """
         with self._lock:
-            found = standing(self._log.advance(), self._queue_id)
-            wanted = [shard for shard in shards if shard in found and known.get(shard) != found[shard][1]]
-            states = self._newest_states(wanted) if wanted else {}
-            found = standing(self._log.state, self._queue_id)
-            return {shard: (found[shard][1], state) for shard, state in states.items()}
+            seen = standing(self._log.advance(), self._queue_id)
+            new = [shard for shard in shards if shard in seen and known.get(shard) != seen[shard][1]]
+            states = self._newest_states(new) if new else {}
+            return {shard: (standing(self._log.state, self._queue_id)[shard][1], states[shard]) for shard in states}
 
     def states_of_other_queues(self) -> list[bytes]:
         """Resume states of the queues that the table was fed from before this one.

@@ -18,7 +18,8 @@ from logger.head import Head
 from logger.ingest import Ingest
 from logger.lag import LagCollector
 from logger.metrics import IngestMetrics
-from logger.resume import ShardState
+from logger.parts import flush_parts
+from logger.resume import ShardState, encode_state
 from logger.settings import LoggerSettings
 from logger.shard import Shard
 from logger.table import IngestTable, TableReader
@@ -261,6 +262,23 @@ async def test_a_fenced_shard_that_is_still_assigned_is_taken_again_from_the_tab
     assert site.stored() == messages((0, 0, 30))
 
 
+async def test_files_of_a_commit_that_was_fenced_are_not_used_for_a_later_one_to_the_same_position(site: Site) -> None:
+    async with site.logger(0) as frozen:
+        await site.send(0, 0, 10)
+        await until(lambda: frozen.rows(0) == 10)
+        first = flush_parts(list(frozen.head.batches(0, 0)))
+        state = encode_state(frozen.ingest.owned.shards[0].state())
+        await site.send(0, 10, 20)
+        await until(lambda: frozen.rows(0) == 20)
+        other = await asyncio.to_thread(IngestTable.open, site.store_url, queue_id=site.producer.queue_id)
+        await asyncio.to_thread(lambda: other.commit(parts=first, positions={0: 1}, states={0: state}))
+        await frozen.ingest._flush.flush(frozen.stopping)
+        assert frozen.count("logger_fenced_total") == 1
+        await until(lambda: frozen.rows(0) == 10)  # the second record, which is now read for the second time
+        frozen.stopping.set()
+    assert site.stored() == messages((0, 0, 20))
+
+
 async def test_a_shard_that_goes_and_comes_back_during_a_commit_is_loaded_after_it(site: Site) -> None:
     await site.send(0, 0, 10)
     async with site.logger(0) as logger:
@@ -275,6 +293,7 @@ async def test_a_shard_that_goes_and_comes_back_during_a_commit_is_loaded_after_
         assert logger.begun()()
         logger.table.go.set()
         await flush
+        assert logger.member.committed_positions == {}  # it was not ours to tell when that commit was done
         await until(logger.begun(0))
         assert logger.head.ends() == {0: 1}
         await site.send(0, 10, 20)
@@ -289,10 +308,11 @@ async def test_records_fetched_before_a_shard_was_taken_anew_are_not_taken(site:
     async with site.logger(0) as logger:
         await until(lambda: logger.rows(0) == 10)
         old = logger.ingest.owned.shards[0]
-        await site.send(0, 10, 20)
-        records = await logger.member._consumer.fetch({0: 1}, max_bytes=1000, wait_seconds=5)
         logger.member.assign()
         await until(logger.begun())
+        await site.send(0, 10, 20)
+        records = await logger.member._consumer.fetch({0: 1}, max_bytes=1000, wait_seconds=5)
+        assert records[0].offset == old.next_offset
         logger.member.assign(0)
         await until(logger.begun(0))
         await until(lambda: logger.rows(0) == 20)
@@ -371,6 +391,11 @@ async def test_the_watermark_covers_shards_of_other_loggers_as_far_as_they_are_c
         await elsewhere.look()
         assert one.head.shard_watermark(2) == T0 + 2
         assert one.head.watermark() == T0
+        one.head.resume(2, 9, {})
+        await elsewhere.look()
+        one.head.drop(2)
+        await elsewhere.look()  # what it says is no news, but has to be heard again
+        assert one.head.shard_watermark(2) == T0 + 2
         one.stopping.set()
 
 
