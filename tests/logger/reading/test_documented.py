@@ -15,7 +15,7 @@ from pipeline.service import Health
 TEXT = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
 PAGE = TEXT.partition("### GET /v1/apps/{app}/logs\n")[2].partition("###")[0]
 FOLLOW = TEXT.partition("### GET /v1/apps/{app}/logs/follow\n")[2].partition("###")[0]
-ROUTE = re.compile(r"(GET|DELETE) (/[a-z0-9/{}]+)")
+ROUTE = re.compile(r"(GET|POST|DELETE) (/[a-z0-9/{}]+)")
 
 
 def routes_of(app: Any) -> set[tuple[str, str]]:
@@ -31,7 +31,13 @@ def routes_of(app: Any) -> set[tuple[str, str]]:
 def routes(pipeline: Any) -> set[tuple[str, str]]:
     """What the logger answers, on whichever listener."""
     reader, health = pipeline.reader, Health()
-    api = build_api(reader=reader, settings=LoggerSettings(), health=health, registry=CollectorRegistry())
+    api = build_api(
+        reader=reader,
+        settings=LoggerSettings(),
+        health=health,
+        registry=CollectorRegistry(),
+        peer_secret="of loggers",  # noqa: S106
+    )
     return routes_of(api) | routes_of(build_deis_api(reader=reader, health=health, registry=CollectorRegistry()))
 
 
