@@ -363,7 +363,7 @@ class Follower:
                 if time.monotonic() >= self._due:
                     self._due = time.monotonic() + WATERMARK_SECONDS
                     self._hub.pump()
-                    if not subscription.waiting:
+                    if not (subscription.waiting or subscription.overflowed):
                         # Everything up to there has been looked at, whether or not it was wanted.
                         self._positions, self._keys = dict(self._hub.positions_of(self._request.app)), {}
                         yield Watermark(self._hub.watermark(self._request.app), self._live_token())

@@ -216,8 +216,13 @@ class FollowHub:
             del self.positions[shard]
             self._overflow_all()
         for shard, end in ends.items():
-            position = self.positions.get(shard, 0)
+            position = self.positions.get(shard)
             if position == end:
+                continue
+            if position is None:
+                # It has come here, from where the table ends. Followers are elsewhere, each where it is.
+                self.positions[shard] = end
+                self._overflow_all()
                 continue
             if self._subscriptions or self._watches:
                 self._pass_all(self._head.batches(shard, position), shard, position)
@@ -250,6 +255,7 @@ class FollowHub:
 
     def arrived(self, app: str, batch: Batch) -> None:
         """Pass over rows that arrived at another logger."""
+        self.pump()  # first what has come here or gone, so that positions are those of all shards
         if app in self._subscriptions:
             self._pass(batch, app)
 

@@ -31,7 +31,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         pytest.skip(f"real cluster: {missing} on this machine")
     settings = {"LOGGER_FLUSH_SECONDS": "20", "LOGGER_UPKEEP_SECONDS": "5"}
     with ExitStack() as resources:
-        cluster = resources.enter_context(Cluster(tmp_path, agents=1, loggers=2, partitions=6, settings=settings))
+        cluster = resources.enter_context(Cluster(tmp_path, agents=1, loggers=2, partitions=5, settings=settings))
         writers = resources.enter_context(
             Writers(cluster.pod_logs("agent-1"), writers=8, apps=8, lines_per_second=25.0)
         )
