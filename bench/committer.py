@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
-from logger.retention import Retention
 from logger.rows import SCHEMA
 from logger.settings import DAY_SECONDS
-from logger.store import open_store
-from logger.table import IngestTable
-from logger.tombstones import Tombstones
-from logger.upkeep import Upkeep, UpkeepMetrics
+from logger.table.retention import Retention
+from logger.table.store import open_store
+from logger.table.tombstones import Tombstones
+from logger.table.upkeep import Upkeep, UpkeepMetrics
+from logger.table.writer import IngestTable
 
 QUEUE_ID: Final = "bench"
 ROWS: Final = 100

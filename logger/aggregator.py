@@ -25,22 +25,23 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from logger.api import build_api, build_deis_api
-from logger.deadletters import DeadLetters, KeepsBadRecords
-from logger.deadtopic import DeadTopic
-from logger.elsewhere import Elsewhere
 from logger.head import Head
-from logger.ingest import Ingest
-from logger.lag import LagCollector
-from logger.metrics import HeadCollector, IngestMetrics
-from logger.peers import Peers
-from logger.query import LogReader
-from logger.resume import ShardState
-from logger.retention import Retention
+from logger.ingest.deadletters import DeadLetters, KeepsBadRecords
+from logger.ingest.deadtopic import DeadTopic
+from logger.ingest.elsewhere import Elsewhere
+from logger.ingest.lag import LagCollector
+from logger.ingest.loop import Ingest
+from logger.ingest.metrics import HeadCollector, IngestMetrics
+from logger.ingest.resume import ShardState
+from logger.ingest.shard import Shard
+from logger.reading.peers import Peers
+from logger.reading.query import LogReader
 from logger.settings import DAY_SECONDS, LoggerSettings
-from logger.shard import Shard
-from logger.table import IngestTable, TableReader
-from logger.tombstones import Tombstones
-from logger.upkeep import run_upkeep
+from logger.table.reader import TableReader
+from logger.table.retention import Retention
+from logger.table.tombstones import Tombstones
+from logger.table.upkeep import run_upkeep
+from logger.table.writer import IngestTable
 from pipeline.errors import StoreUnavailableError
 from pipeline.queue import GroupConsumer, open_group_consumer
 from pipeline.service import Health, listening

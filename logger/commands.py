@@ -13,12 +13,12 @@ from typing import Final
 
 import zstandard
 
-from logger.accept import check_pack
-from logger.deadtopic import GROUP as DEAD_LETTERS_GROUP
-from logger.deadtopic import DeadLetter, dead_letters_url, decode_letter
-from logger.resume import decode_state, encode_state
+from logger.ingest.accept import check_pack
+from logger.ingest.deadtopic import GROUP as DEAD_LETTERS_GROUP
+from logger.ingest.deadtopic import DeadLetter, dead_letters_url, decode_letter
+from logger.ingest.resume import decode_state, encode_state
 from logger.settings import LoggerSettings
-from logger.table import IngestTable
+from logger.table.writer import IngestTable
 from pipeline.errors import FatalError, FencedError, FormatError
 from pipeline.limits import MIB, PACK_BYTES
 from pipeline.pack import decode_pack

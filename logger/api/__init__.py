@@ -23,11 +23,11 @@ from logger.api.params import GoneError, ParameterError
 from logger.api.peer import peer_routes
 from logger.api.stream import Streams
 from logger.api.v1 import v1_routes
-from logger.gate import BusyError
-from logger.hub import FollowHub
-from logger.peerswire import PeerFormatError
-from logger.query import LogReader
-from logger.search import AbandonedError
+from logger.reading.gate import BusyError
+from logger.reading.hub import FollowHub
+from logger.reading.peerswire import PeerFormatError
+from logger.reading.query import LogReader
+from logger.reading.search import AbandonedError
 from logger.settings import LoggerSettings
 from pipeline.errors import RetriableError
 from pipeline.service import Health, health_routes

@@ -7,9 +7,17 @@ from typing import Final, NoReturn
 
 from multidict import MultiMapping
 
-from logger.cursor import BacklogCursor, CursorError, LiveCursor, PageCursor, ReadingKey, decode_cursor, queue_mark
-from logger.filter import EXACT, LineFilter
-from logger.search import PatternError, check_text, compile_regex
+from logger.reading.cursor import (
+    BacklogCursor,
+    CursorError,
+    LiveCursor,
+    PageCursor,
+    ReadingKey,
+    decode_cursor,
+    queue_mark,
+)
+from logger.reading.filter import EXACT, LineFilter
+from logger.reading.search import PatternError, check_text, compile_regex
 from pipeline.cri import STREAMS, parse_header
 from pipeline.limits import NAME_BYTES
 

@@ -12,10 +12,10 @@ from typing import Final, TypeVar
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 
-from logger.gate import Gate
-from logger.hub import FollowHub
-from logger.peershead import PeerHead
-from logger.peerswire import (
+from logger.reading.gate import Gate
+from logger.reading.hub import FollowHub
+from logger.reading.peershead import PeerHead
+from logger.reading.peerswire import (
     APPS,
     ARRIVALS,
     KEEP_ALIVE_SECONDS,
@@ -28,8 +28,8 @@ from logger.peerswire import (
     decode,
     encode,
 )
-from logger.query import LogReader
-from logger.search import PatternError
+from logger.reading.query import LogReader
+from logger.reading.search import PatternError
 
 _CONTENT_TYPE: Final = "application/octet-stream"
 

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from logger.follow import End, Event, Watermark
-from logger.hub import Lines
-from logger.lines import Line, format_times, integers, lines_of_table, own_values, taken, texts
-from logger.page import Page
+from logger.reading.follow import End, Event, Watermark
+from logger.reading.hub import Lines
+from logger.reading.lines import Line, format_times, integers, lines_of_table, own_values, taken, texts
+from logger.reading.page import Page
 
 NDJSON: Final = "application/x-ndjson"
 TEXT: Final = "text/plain; charset=utf-8"

@@ -9,10 +9,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
 from logger.api.render import NDJSON, SSE, follow_event
-from logger.follow import End, Follower, FollowRequest
-from logger.gate import BusyError
-from logger.hub import FollowHub
-from logger.query import LogReader
+from logger.reading.follow import End, Follower, FollowRequest
+from logger.reading.gate import BusyError
+from logger.reading.hub import FollowHub
+from logger.reading.query import LogReader
 from pipeline.errors import RetriableError
 
 STALL_SECONDS: Final = 5.0

@@ -19,10 +19,10 @@ from logger.api.params import (
 )
 from logger.api.render import ARROW, CSV, NDJSON, TEXT, arrow, csv, format_time, ndjson, partial_header, text
 from logger.api.stream import Streams
-from logger.cursor import PageCursor, encode_cursor
-from logger.follow import FollowRequest
-from logger.page import Page, Selection
-from logger.query import LogReader
+from logger.reading.cursor import PageCursor, encode_cursor
+from logger.reading.follow import FollowRequest
+from logger.reading.page import Page, Selection
+from logger.reading.query import LogReader
 
 DEFAULT_LINES: Final = 100
 DEFAULT_FOLLOW_LINES: Final = 10

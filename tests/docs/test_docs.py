@@ -95,11 +95,13 @@ def test_the_agents_image_carries_no_table_libraries() -> None:
     assert not re.search(r"^(numpy|pyarrow|deltalake)==", pins, re.MULTILINE)
 
 
-def test_no_tracked_file_is_over_the_module_bound() -> None:
+def test_no_module_is_over_the_bound() -> None:
     tracked = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
     long = {
         name: lines
         for name in tracked.stdout.split()
-        if (ROOT / name).exists() and (lines := len((ROOT / name).read_text().splitlines())) > 400
+        if not name.startswith("tests/")
+        and (ROOT / name).exists()
+        and (lines := len((ROOT / name).read_text().splitlines())) > 400
     }
     assert long == {}

@@ -13,11 +13,11 @@ import zstandard
 from prometheus_client import CollectorRegistry
 
 from logger.columns import messages_of
-from logger.deadletters import DeadLetters
-from logger.metrics import IngestMetrics
-from logger.resume import ShardState, decode_state, encode_state
+from logger.ingest.deadletters import DeadLetters
+from logger.ingest.metrics import IngestMetrics
+from logger.ingest.resume import ShardState, decode_state, encode_state
+from logger.ingest.shard import Shard
 from logger.rows import Batch
-from logger.shard import Shard
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.cri import STDOUT, parse_header
 from pipeline.limits import LINE_BYTES

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from logger.accepted import newest_runs
-from logger.assemble import AHEAD_NS
-from logger.resume import decode_state, encode_state
-from logger.table import IngestTable
+from logger.ingest.accepted import newest_runs
+from logger.ingest.assemble import AHEAD_NS
+from logger.ingest.resume import decode_state, encode_state
+from logger.table.writer import IngestTable
 from pipeline.chunk import Flag
 from pipeline.cri import STDERR, format_line, format_time
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.deadtopic import dead_letters_url, decode_letter, encode_letters
+from logger.ingest.deadtopic import dead_letters_url, decode_letter, encode_letters
 from pipeline.errors import FormatError
 from pipeline.limits import PACK_BYTES
 from pipeline.queue import Record

@@ -12,13 +12,14 @@ import pytest
 import zstandard
 from prometheus_client import CollectorRegistry
 
-from logger.deadletters import DeadLetters
 from logger.head import Head
-from logger.ingest import Ingest
-from logger.metrics import HeadCollector, IngestMetrics
-from logger.resume import ShardState, encode_state
-from logger.shard import Shard
-from logger.table import IngestTable, TableReader
+from logger.ingest.deadletters import DeadLetters
+from logger.ingest.loop import Ingest
+from logger.ingest.metrics import HeadCollector, IngestMetrics
+from logger.ingest.resume import ShardState, encode_state
+from logger.ingest.shard import Shard
+from logger.table.reader import TableReader
+from logger.table.writer import IngestTable
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FencedError, FormatError, OffsetOutOfRangeError, StoreUnavailableError
 from pipeline.pack import encode_pack

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.accept import Progress
-from logger.assemble import assemble
-from logger.resume import ShardState
+from logger.ingest.accept import Progress
+from logger.ingest.assemble import assemble
+from logger.ingest.resume import ShardState
 from pipeline.chunk import Flag
 from pipeline.cri import STDERR, STDOUT, format_line, format_time
 from pipeline.limits import LINE_BYTES

@@ -11,18 +11,20 @@ import pytest
 import zstandard
 from prometheus_client import CollectorRegistry
 
-from logger import commands, ownership
-from logger.deadletters import DeadLetters
-from logger.elsewhere import Elsewhere
+from logger import commands
 from logger.head import Head
-from logger.ingest import Ingest
-from logger.lag import LagCollector
-from logger.metrics import IngestMetrics
+from logger.ingest import ownership
+from logger.ingest.deadletters import DeadLetters
+from logger.ingest.elsewhere import Elsewhere
+from logger.ingest.lag import LagCollector
+from logger.ingest.loop import Ingest
+from logger.ingest.metrics import IngestMetrics
+from logger.ingest.resume import ShardState, encode_state
+from logger.ingest.shard import Shard
 from logger.parts import flush_parts
-from logger.resume import ShardState, encode_state
 from logger.settings import LoggerSettings
-from logger.shard import Shard
-from logger.table import IngestTable, TableReader
+from logger.table.reader import TableReader
+from logger.table.writer import IngestTable
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FatalError, OffsetOutOfRangeError
 from pipeline.pack import encode_pack

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.parse import parse_lines
+from logger.ingest.parse import parse_lines
 from pipeline.cri import format_line, format_time, parse_header
 
 _MANY = 70

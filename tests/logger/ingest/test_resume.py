@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.resume import ShardState, decode_state, encode_state
+from logger.ingest.resume import ShardState, decode_state, encode_state
 from pipeline.chunk import Flag
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FormatError

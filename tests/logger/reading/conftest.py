@@ -17,12 +17,13 @@ from prometheus_client import CollectorRegistry
 from logger.api import build_api
 from logger.head import Head
 from logger.parts import flush_parts
-from logger.peers import Peers
-from logger.query import LogReader
+from logger.reading.peers import Peers
+from logger.reading.query import LogReader
 from logger.rows import Batch, ChunkFacts
 from logger.settings import LoggerSettings
-from logger.table import IngestTable, TableReader
-from logger.tombstones import Tombstones
+from logger.table.reader import TableReader
+from logger.table.tombstones import Tombstones
+from logger.table.writer import IngestTable
 from pipeline.service import Health, listening
 
 DAY_NS = 1_795_478_400_000_000_000  # 2026-11-24T00:00:00Z

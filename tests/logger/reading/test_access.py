@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from logger import follow as follows
 from logger.api import auth, build_api, build_deis_api, check_access
 from logger.api.auth import Access, parse_tokens
+from logger.reading import follow as follows
 from logger.settings import LoggerSettings
 from pipeline.errors import SettingsError
 from pipeline.service import Health, listening

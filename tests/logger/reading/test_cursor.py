@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.cursor import (
+from logger.reading.cursor import (
     TOKEN_BYTES,
     ArrivalKey,
     BacklogCursor,
@@ -20,7 +20,7 @@ from logger.cursor import (
     encode_cursor,
     queue_mark,
 )
-from logger.merge import key_value, reading_key
+from logger.reading.merge import key_value, reading_key
 
 count = st.integers(0, 2**62)
 small = st.integers(0, 2**31 - 1)

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from logger import follow as follows
-from logger.cursor import decode_cursor
-from logger.filter import LineFilter
-from logger.follow import End, Follower, FollowRequest
-from logger.gate import BusyError
-from logger.hub import FollowHub, Lines
+from logger.reading import follow as follows
+from logger.reading.cursor import decode_cursor
+from logger.reading.filter import LineFilter
+from logger.reading.follow import End, Follower, FollowRequest
+from logger.reading.gate import BusyError
+from logger.reading.hub import FollowHub, Lines
 
 BASE = 1_795_478_400_000_000_000
 

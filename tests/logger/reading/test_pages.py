@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logger import page as pages
-from logger.filter import EVERY_LINE, LineFilter
-from logger.page import Page, Selection
-from logger.search import AbandonedError
+from logger.reading import page as pages
+from logger.reading.filter import EVERY_LINE, LineFilter
+from logger.reading.page import Page, Selection
+from logger.reading.search import AbandonedError
 
 BASE = 1_795_478_400_000_000_000
 WORDS = [

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger import peers as peers_module
-from logger.filter import EVERY_LINE, LineFilter
-from logger.page import Selection
-from logger.peerswire import (
+from logger.reading import peers as peers_module
+from logger.reading.filter import EVERY_LINE, LineFilter
+from logger.reading.page import Selection
+from logger.reading.peerswire import (
     APPS,
     ARRIVALS,
     ROWS,
@@ -365,7 +365,7 @@ async def test_a_search_goes_on_where_an_owner_stopped_for_want_of_time(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner answers with what it has, and is asked again."""
-    monkeypatch.setattr("logger.peersview.SEARCH_SECONDS", 0.0)
+    monkeypatch.setattr("logger.reading.peersview.SEARCH_SECONDS", 0.0)
     lines, headers = await logs(world.cluster.members[0], "?text=line")
     assert len(lines) == 12
     assert "Partial" not in headers

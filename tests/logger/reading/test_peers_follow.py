@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.peersfeed import Feed
-from logger.peerswire import BatchForm, PeerFormatError, batch_form, batch_of
+from logger.reading.peersfeed import Feed
+from logger.reading.peerswire import BatchForm, PeerFormatError, batch_form, batch_of
 
 BASE = 1_795_478_400_000_000_000
 
@@ -170,7 +170,7 @@ async def test_many_followers_of_an_app_share_one_stream_from_each_owner(
     story: Any, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many there are; the last one that goes ends it."""
-    monkeypatch.setattr("logger.follow.WATERMARK_SECONDS", 0.05)
+    monkeypatch.setattr("logger.reading.follow.WATERMARK_SECONDS", 0.05)
     monkeypatch.setattr("logger.api.peer.KEEP_ALIVE_SECONDS", 0.05)
     clients = [Client(lines=1) for _ in range(5)]
     member = story.cluster.members[0]
@@ -247,7 +247,7 @@ async def test_a_slow_start_reads_in_the_table_what_an_owner_has_let_go(story: A
 
 async def test_watermarks_are_the_least_of_all_loggers(story: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """And carry a cursor with which a client without lines goes on."""
-    monkeypatch.setattr("logger.follow.WATERMARK_SECONDS", 0.05)
+    monkeypatch.setattr("logger.reading.follow.WATERMARK_SECONDS", 0.05)
     monkeypatch.setattr("logger.api.peer.KEEP_ALIVE_SECONDS", 0.05)
     for shard in range(4):
         head, end = story.cluster.owner[shard].head, len(story.cluster.records[shard])
@@ -267,7 +267,7 @@ async def test_a_client_waits_for_the_table_where_the_feed_has_let_rows_go(
     story: Any, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are in their owner's head only, until it commits them: never passed over."""
-    monkeypatch.setattr("logger.peersfeed.FEEDS_BYTES", 1)
+    monkeypatch.setattr("logger.reading.peersfeed.FEEDS_BYTES", 1)
     monkeypatch.setattr("logger.peersfeed._LEAST_BYTES", 1)
     member, early, late = story.cluster.members[0], Client(lines=1000), Client(lines=1000)
     async with early.following(member):

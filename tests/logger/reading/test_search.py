@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from logger.filter import LineFilter
-from logger.lines import lines_of_batch, lines_of_table
-from logger.search import AbandonedError, PatternError, compile_regex, contains, matches
+from logger.reading.filter import LineFilter
+from logger.reading.lines import lines_of_batch, lines_of_table
+from logger.reading.search import AbandonedError, PatternError, compile_regex, contains, matches
 
 texts = st.text(alphabet="ab\u00e9\x00", max_size=6)
 

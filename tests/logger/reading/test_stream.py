@@ -186,7 +186,7 @@ async def test_a_client_without_lines_goes_on_from_a_watermark(
     pipeline: Any, serve: Any, make: Any, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     """What arrived while it was away is sent, filters and all."""
-    monkeypatch.setattr("logger.follow.WATERMARK_SECONDS", 0.02)
+    monkeypatch.setattr("logger.reading.follow.WATERMARK_SECONDS", 0.02)
     pipeline.append(make.numbered("demo", 3))
     async with serve(pipeline) as served:
         query = f"{FOLLOW}?format={form}&lines=0&text=late"

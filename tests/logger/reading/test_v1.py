@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from logger.api import params
-from logger.lines import format_times
+from logger.reading.lines import format_times
 from logger.rows import SCHEMA
 
 BASE = 1_795_478_400_000_000_000

@@ -10,11 +10,11 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from logger.retention import Retention
-from logger.store import open_store
-from logger.table import IngestTable
-from logger.tombstones import Tombstones
-from logger.upkeep import Upkeep, UpkeepMetrics
+from logger.table.retention import Retention
+from logger.table.store import open_store
+from logger.table.tombstones import Tombstones
+from logger.table.upkeep import Upkeep, UpkeepMetrics
+from logger.table.writer import IngestTable
 from pipeline.errors import FencedError, StoreUnavailableError
 from pipeline.failpoints import arm
 

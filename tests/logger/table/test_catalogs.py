@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-import logger.table
-from logger.catalogfile import FOLDER, Catalogs, decode_catalog, encode_catalog
-from logger.deltalog import last_checkpoint, read_log
-from logger.folder import FolderStore
-from logger.readfile import read_entry
-from logger.retention import Retention
-from logger.store import Store, open_store
-from logger.table import IngestTable, TableReader
-from logger.tombstones import Tombstones
-from logger.upkeep import DamagedFileError, Upkeep, UpkeepMetrics
+import logger.table.writer
+from logger.table.catalogfile import FOLDER, Catalogs, decode_catalog, encode_catalog
+from logger.table.deltalog import last_checkpoint, read_log
+from logger.table.folder import FolderStore
+from logger.table.reader import TableReader
+from logger.table.readfile import read_entry
+from logger.table.retention import Retention
+from logger.table.store import Store, open_store
+from logger.table.tombstones import Tombstones
+from logger.table.upkeep import DamagedFileError, Upkeep, UpkeepMetrics
+from logger.table.writer import IngestTable
 from pipeline.errors import FormatError, StoreUnavailableError
 
 QUEUE = "queue-1"
@@ -225,7 +226,7 @@ def test_ingest_checkpoints_the_log_when_nobody_else_does(
     store_url: str, store: Store, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever opens the table reads what comes after it."""
-    monkeypatch.setattr(logger.table, "CHECKPOINT_VERSIONS", 5)
+    monkeypatch.setattr(logger.table.writer, "CHECKPOINT_VERSIONS", 5)
     table = fill(store_url, kit, 4)
     assert last_checkpoint(store) == -1
     for position in range(5, 13):
@@ -238,12 +239,12 @@ def test_a_checkpoint_that_fails_does_not_fail_the_commit(
     store_url: str, store: Store, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit stands."""
-    monkeypatch.setattr(logger.table, "CHECKPOINT_VERSIONS", 1)
+    monkeypatch.setattr(logger.table.writer, "CHECKPOINT_VERSIONS", 1)
 
     def fail(*_: object, **__: object) -> None:
         raise StoreUnavailableError("no room")
 
-    monkeypatch.setattr("logger.commit.LogWriter.checkpoint", fail)
+    monkeypatch.setattr("logger.table.commit.LogWriter.checkpoint", fail)
     assert fill(store_url, kit, 3).snapshot.positions == {0: 3}
 
 
@@ -253,7 +254,7 @@ def test_a_footer_larger_than_the_first_read_is_read_whole(
     """By a second read."""
     table = fill(store_url, kit, 1)
     (entry,) = table.snapshot.files.values()
-    monkeypatch.setattr("logger.readfile._TAIL_BYTES", 20)
+    monkeypatch.setattr("logger.table.readfile._TAIL_BYTES", 20)
     counting = Counting(monkeypatch)
     assert same(read_entry(store, entry.path, size_bytes=entry.size_bytes), entry)
     assert counting.footers == 2

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from logger.retention import Retention
-from logger.store import open_store
-from logger.tombstones import Tombstones
-from logger.upkeep import Upkeep, UpkeepMetrics
+from logger.table.retention import Retention
+from logger.table.store import open_store
+from logger.table.tombstones import Tombstones
+from logger.table.upkeep import Upkeep, UpkeepMetrics
 
 ACTOR = Path(__file__).with_name("actor.py")
 POINTS = (

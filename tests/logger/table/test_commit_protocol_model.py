@@ -15,13 +15,13 @@ import pyarrow as pa
 import pytest
 from prometheus_client import CollectorRegistry
 
-import logger.table
-import logger.upkeep
-from logger.retention import Retention
-from logger.store import open_store
-from logger.table import IngestTable
-from logger.tombstones import Tombstones
-from logger.upkeep import Upkeep, UpkeepMetrics
+import logger.table.upkeep
+import logger.table.writer
+from logger.table.retention import Retention
+from logger.table.store import open_store
+from logger.table.tombstones import Tombstones
+from logger.table.upkeep import Upkeep, UpkeepMetrics
+from logger.table.writer import IngestTable
 from pipeline.errors import FencedError
 
 QUEUE = "0123-queue"
@@ -166,8 +166,8 @@ class World:
 def world(store_url: str, kit: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[World]:
     """Actors whose chances are those of the test's seed."""
     world = World(store_url, random.Random(request.param), kit.make_rows)
-    monkeypatch.setattr(logger.table, "failpoint", world.passing)
-    monkeypatch.setattr(logger.upkeep, "failpoint", world.passing)
+    monkeypatch.setattr(logger.table.writer, "failpoint", world.passing)
+    monkeypatch.setattr(logger.table.upkeep, "failpoint", world.passing)
     yield world
     monkeypatch.undo()
 

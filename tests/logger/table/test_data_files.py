@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import logger.rewrite
-from logger.catalog import INDEX_KEY, AppIndex, decode_entry, encode_index
-from logger.datafile import row_group_ends, write_data_file
-from logger.readfile import FileReader, read_entry
-from logger.rewrite import rewrite
-from logger.snapshot import FileEntry, Snapshot, change_catalog
-from logger.store import Store
-from logger.tombstones import EVERYWHERE
+import logger.table.rewrite
+from logger.table.catalog import INDEX_KEY, AppIndex, decode_entry, encode_index
+from logger.table.datafile import row_group_ends, write_data_file
+from logger.table.readfile import FileReader, read_entry
+from logger.table.rewrite import rewrite
+from logger.table.snapshot import FileEntry, Snapshot, change_catalog
+from logger.table.store import Store
+from logger.table.tombstones import EVERYWHERE
 from pipeline.errors import FormatError
 
 DATE = "2026-11-24"
@@ -127,8 +127,8 @@ def test_a_rewrite_is_the_sorted_union_less_what_has_to_go(
     store: Store, kit: Any, seed: int, window_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever fits the window: all, an app, or less than an app; over many row groups, with equal times."""
-    monkeypatch.setattr(logger.rewrite, "WINDOW_BYTES", window_bytes)
-    monkeypatch.setattr("logger.datafile.ROW_GROUP_BYTES", 1500)
+    monkeypatch.setattr(logger.table.rewrite, "WINDOW_BYTES", window_bytes)
+    monkeypatch.setattr("logger.table.datafile.ROW_GROUP_BYTES", 1500)
     chance = random.Random(seed)
     names = [(shard, offset // 4, offset % 4) for shard in range(3) for offset in range(chance.randint(1, 200))]
     chance.shuffle(names)

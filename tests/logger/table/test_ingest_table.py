@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import logger.table
-from logger.commit import CommitRefusedError, LogWriter
-from logger.folder import FolderStore
-from logger.state import UNREFERENCED_SECONDS
-from logger.table import IngestTable, TableReader
+import logger.table.writer
+from logger.table.commit import CommitRefusedError, LogWriter
+from logger.table.folder import FolderStore
+from logger.table.reader import TableReader
+from logger.table.state import UNREFERENCED_SECONDS
+from logger.table.writer import IngestTable
 from pipeline.errors import FencedError, SettingsError, StoreUnavailableError
 
 QUEUE = "queue-1"
@@ -157,8 +158,8 @@ def test_files_that_upkeep_may_take_for_orphans_are_written_again(
         with pytest.raises(StoreUnavailableError):
             commit(table, rows, {0: 2})
     (before,) = data_files(store_url)
-    new_id = logger.table.new_id
-    monkeypatch.setattr(logger.table, "new_id", lambda: new_id() + ((UNREFERENCED_SECONDS * 1000) << 22))
+    new_id = logger.table.writer.new_id
+    monkeypatch.setattr(logger.table.writer, "new_id", lambda: new_id() + ((UNREFERENCED_SECONDS * 1000) << 22))
     commit(table, rows, {0: 2})
     (after,) = data_files(store_url)
     assert after != before

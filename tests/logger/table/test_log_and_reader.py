@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from logger.commit import LogWriter
-from logger.datafile import write_data_file
-from logger.deltalog import read_log
-from logger.readfile import FileReader
 from logger.rows import SCHEMA
-from logger.store import Store
-from logger.table import IngestTable, TableReader
+from logger.table.commit import LogWriter
+from logger.table.datafile import write_data_file
+from logger.table.deltalog import read_log
+from logger.table.reader import TableReader
+from logger.table.readfile import FileReader
+from logger.table.store import Store
+from logger.table.writer import IngestTable
 from pipeline.errors import FormatError, StoreUnavailableError
 
 QUEUE = "queue-1"
@@ -125,7 +126,7 @@ def test_a_reader_that_slept_over_a_clean_up_starts_from_the_checkpoint(
     table: IngestTable, kit: Any, store_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The entries that it would go on with are gone; absence is not taken for silence."""
-    monkeypatch.setattr("logger.deltalog.SURE_SECONDS", 0.0)
+    monkeypatch.setattr("logger.table.deltalog.SURE_SECONDS", 0.0)
     commit_some(table, kit, times=2)
     reader = TableReader.open(store_url, queue_id=QUEUE)
     commit_some(table, kit, times=4, start=2)

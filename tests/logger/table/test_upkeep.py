@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-import logger.upkeep
-from logger.commit import LogWriter
-from logger.deltalog import read_log
-from logger.plan import MERGE_FILES, MERGED_BYTES, MOST_MERGE_FILES, SMALL_FILE_BYTES, plan_merges
-from logger.retention import Retention
-from logger.snapshot import FileEntry, Snapshot
-from logger.state import write_state
-from logger.store import Store, open_store
-from logger.table import IngestTable, TableReader
-from logger.tombstones import EVERYWHERE, FOLDER, Tombstones
-from logger.upkeep import Upkeep, UpkeepMetrics, run_upkeep
-from logger.vacuum import ORPHAN_SECONDS, PINNED_SECONDS, vacuum
+import logger.table.upkeep
+from logger.table.commit import LogWriter
+from logger.table.deltalog import read_log
+from logger.table.plan import MERGE_FILES, MERGED_BYTES, MOST_MERGE_FILES, SMALL_FILE_BYTES, plan_merges
+from logger.table.reader import TableReader
+from logger.table.retention import Retention
+from logger.table.snapshot import FileEntry, Snapshot
+from logger.table.state import write_state
+from logger.table.store import Store, open_store
+from logger.table.tombstones import EVERYWHERE, FOLDER, Tombstones
+from logger.table.upkeep import Upkeep, UpkeepMetrics, run_upkeep
+from logger.table.vacuum import ORPHAN_SECONDS, PINNED_SECONDS, vacuum
+from logger.table.writer import IngestTable
 from pipeline.errors import FormatError
 from pipeline.service import Health
 
@@ -278,7 +279,7 @@ def test_states_that_the_table_names_survive_any_age(site: Site) -> None:
 
 def test_the_log_gets_checkpoints(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """And they hold what the entries held."""
-    monkeypatch.setattr(logger.upkeep, "CHECKPOINT_VERSIONS", 3)
+    monkeypatch.setattr(logger.table.upkeep, "CHECKPOINT_VERSIONS", 3)
     for _ in range(5):
         site.ingest(TODAY)
         site.upkeep.run_once(NOW)
@@ -305,7 +306,7 @@ def test_a_swap_gives_way_when_its_inputs_are_gone(site: Site, monkeypatch: pyte
             done.append(point)
             other.run_once(NOW)
 
-    monkeypatch.setattr(logger.upkeep, "failpoint", other_first)
+    monkeypatch.setattr(logger.table.upkeep, "failpoint", other_first)
     site.upkeep.run_once(NOW)
     assert site.left() == {"app-0": 2, "app-1": 2, "app-2": 2}
     assert site.registry.get_sample_value("logger_upkeep_abandoned_total") == 1

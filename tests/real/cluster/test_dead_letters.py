@@ -11,9 +11,9 @@ import pytest
 import zstandard
 
 from logger import aggregator, commands
-from logger.deadtopic import DeadLetter, dead_letters_url, decode_letter, encode_letters
+from logger.ingest.deadtopic import DeadLetter, dead_letters_url, decode_letter, encode_letters
 from logger.settings import LoggerSettings
-from logger.table import TableReader
+from logger.table.reader import TableReader
 from pipeline.chunk import Chunk, Origin
 from pipeline.cri import format_line, format_time
 from pipeline.errors import StoreUnavailableError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logger.store import GoneError, Store, open_store
+from logger.table.store import GoneError, Store, open_store
 from pipeline.errors import FormatError, SettingsError, StoreUnavailableError
 
 if TYPE_CHECKING:

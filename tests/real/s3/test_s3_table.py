@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-import logger.table
-import logger.upkeep
-from logger.commit import LogWriter
-from logger.store import open_store
-from logger.table import IngestTable, TableReader
+import logger.table.upkeep
+import logger.table.writer
+from logger.table.commit import LogWriter
+from logger.table.reader import TableReader
+from logger.table.store import open_store
+from logger.table.writer import IngestTable
 from pipeline.errors import FencedError, StoreUnavailableError
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -98,8 +99,8 @@ def world(
     """The actors of the commit protocol's model."""
     table_kit = request.getfixturevalue("table_kit")
     world = table_model.World(f"s3://logs/{place}", random.Random(request.param), table_kit.make_rows)
-    monkeypatch.setattr(logger.table, "failpoint", world.passing)
-    monkeypatch.setattr(logger.upkeep, "failpoint", world.passing)
+    monkeypatch.setattr(logger.table.writer, "failpoint", world.passing)
+    monkeypatch.setattr(logger.table.upkeep, "failpoint", world.passing)
     yield world
     monkeypatch.undo()
 
@@ -245,7 +246,7 @@ def test_every_version_holds_each_row_once_whoever_is_killed(
         crowd.end()
     reading = table_kit.Reading(bucket / "logs")
     actor = table_crowd.actor
-    deleted = logger.upkeep.Tombstones.open(f"s3://logs/{place}", queue_id=actor.QUEUE)
+    deleted = logger.table.upkeep.Tombstones.open(f"s3://logs/{place}", queue_id=actor.QUEUE)
 
     def is_deleted(name: tuple[int, int, int]) -> bool:
         return name[1] < (deleted.boundary(actor.app_of(name)) or {}).get(name[0], 0)

@@ -1,0 +1,289 @@
+"""Which bytes are new: chunks against what is known of their sources.
+
+The agent sends at least once, so a chunk may come again, whole or in part, or cut at other places. What is stored is
+trimmed away, down to the byte. What is missing before a chunk becomes a hole: an alarm, unless the agent declared it
+lost; if it comes after all, it is taken. Pure: the outcome depends on the state and the records only, so that a replay
+after a crash repeats it exactly.
+"""
+
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
+from typing import Final
+
+from logger.ingest.accepted import Accepted, Beat, Mark, RunKey, Tracked, facts_of, run_key
+from logger.ingest.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
+from pipeline.chunk import Flag, Origin
+from pipeline.errors import FormatError
+from pipeline.pack import Header, PackBody
+
+UNKNOWN_ORDER_NS: Final = -(2**63)
+
+_DAY_NS: Final = 86_400_000_000_000
+_ENDED_KEEP_NS: Final = 7 * _DAY_NS
+"""How long the bytes of an ended file are remembered: nothing but a repetition can come of it."""
+
+_QUIET_KEEP_NS: Final = 60 * _DAY_NS
+"""How long a run's newest file is remembered without a line: a quiet container may write again."""
+
+_PRUNE_EVERY_NS: Final = _DAY_NS // 24
+_NEWLINE: Final = 10
+_LARGEST: Final = 2**62
+
+_key_of = itemgetter(0)
+
+
+_USUAL: Final = int(Mark.NONE)
+
+
+def check_pack(body: PackBody) -> None:
+    """Refuse offsets that are no such thing: sums of two of the others stay within 64 bits.
+
+    Raises:
+        FormatError: Names the offset.
+    """
+    end = max([header.end for header in body.headers], default=0)
+    if end >= _LARGEST:
+        raise FormatError(f"a file of {end} bytes")
+
+
+class Progress:
+    """How far a shard's records are accepted: the resume state, with its sources by name.
+
+    Args:
+        state: Where to go on.
+    """
+
+    def __init__(self, state: ShardState) -> None:
+        self.next_offset = state.next_offset
+        self.clock_ns = state.clock_ns
+        self.nodes = state.nodes
+        self.runs = {run_key(run.origin): run for run in state.runs}
+        self.pending_runs: dict[RunKey, RunState] = {
+            run_key(run.origin): run for run in state.runs if run.pending or run.open
+        }
+        self._pruned_ns = state.pruned_ns
+        self._inherited: Mapping[RunKey, RunState] = {}
+        self._sources: dict[bytes, Tracked] = {}
+        self._track(state.runs)
+
+    def inherit(self, runs: Mapping[RunKey, RunState]) -> None:
+        """Go on from what another queue brought of a run, when something of that run comes here.
+
+        Agents do not send again because their queue was replaced: only the table knows what it has.
+        """
+        self._inherited = runs
+
+    def begin(self) -> Accepted:
+        """An empty `Accepted` for the records from `next_offset` on."""
+        return Accepted(self.clock_ns)
+
+    def state(self) -> ShardState:
+        """The resume state at `next_offset`. Shares its parts: encode it before the next record is accepted."""
+        self._note_pending()
+        return ShardState(self.next_offset, self.clock_ns, self._pruned_ns, self.nodes, list(self.runs.values()))
+
+    def heartbeats(self) -> dict[str, int]:
+        """For each node that is heard of, up to when its lines are complete; 0 while unknown."""
+        self._note_pending()
+        return {name: node.effective_ns for name, node in self.nodes.items()}
+
+    def _note_pending(self) -> None:
+        """A line whose end has not come is in no answer yet: nothing is complete beyond it."""
+        oldest: dict[str, int] = {}
+        for run in self.pending_runs.values():
+            for line in (*run.pending.values(), run.open):
+                if line is not None:
+                    oldest[line.node] = min(oldest.get(line.node, line.time_ns), line.time_ns)
+        for name, node in self.nodes.items():
+            node.pending_ns = oldest.get(name, 0)
+
+    def _track(self, runs: Iterable[RunState]) -> None:
+        for run in runs:
+            for source in run.sources:
+                facts = facts_of(run.origin, source.source, source.ordinal)
+                self._sources[source.source] = Tracked(source, run, run.origin, facts)
+
+    def _adopt(self, inherited: RunState) -> RunState:
+        run = copy_run(inherited)
+        key = run_key(run.origin)
+        self.runs[key] = run
+        if run.pending or run.open:
+            self.pending_runs[key] = run
+        for source in run.sources:
+            source.touched_ns = self.clock_ns
+            for hole in source.holes:
+                if not hole.declared:
+                    self._open_gap(hole.node)
+        self._track([run])
+        return run
+
+    def open_gaps(self) -> int:
+        """How many holes were not declared, over all sources."""
+        return sum(node.gaps for node in self.nodes.values())
+
+    def accept(self, body: PackBody, queue_offset: int, time_ns: int, out: Accepted) -> None:
+        """Take the next record's new bytes into `out`; `time_ns` is when the queue took the record."""
+        out.record_times[queue_offset] = time_ns
+        data, out.node, out.queue_offset = body.data, body.node, queue_offset
+        for (_, _, start), position, header, tracked in self._in_arrival_order(body):
+            origin = body.origins[header.origin]
+            if tracked.origin != origin:
+                tracked.origin = origin
+                tracked.facts = facts_of(origin, header.source, tracked.state.ordinal)
+            state = tracked.state
+            state.touched_ns = self.clock_ns
+            stop = position + header.length
+            if (
+                start == state.next
+                and not header.flags
+                and not header.line_offsets
+                and stop > position
+                and data[stop - 1] == _NEWLINE
+            ):
+                state.next = header.end
+                out.add(tracked, start, header.end, data[position:stop], _USUAL)
+            else:
+                self._accept_unusual(tracked, header, data[position:stop], out)
+        self.next_offset = queue_offset + 1
+        if body.heartbeat_ns:
+            self._beat(body, time_ns, out)
+
+    def skip(self, queue_offset: int) -> None:
+        """Go on after a record that is no pack."""
+        self.next_offset = queue_offset + 1
+
+    def _in_arrival_order(self, body: PackBody) -> list[tuple[tuple[int, bytes, int], int, Header, Tracked]]:
+        """Keys, positions in the pack's data, headers and sources of the chunks, by ordinal, source and start.
+
+        An ordinal is what the source's first chunk said, though an agent that lost its state may say another now.
+        """
+        keyed = []
+        position = 0
+        for header in body.headers:
+            source = header.source
+            tracked = self._sources.get(source)
+            if tracked is None:
+                tracked = self._new_source(header, body.origins[header.origin])
+            keyed.append(((tracked.state.ordinal, source, header.start), position, header, tracked))
+            position += header.length
+        keyed.sort(key=_key_of)
+        return keyed
+
+    def _new_source(self, header: Header, origin: Origin) -> Tracked:
+        key = run_key(origin)
+        run = self.runs.get(key)
+        if run is None and key in self._inherited:
+            run = self._adopt(self._inherited[key])
+            if header.source in self._sources:
+                return self._sources[header.source]
+        if run is None:
+            run = self.runs[key] = RunState(origin, header.ordinal, UNKNOWN_ORDER_NS, None, {}, None, [])
+        run.ordinal = max(run.ordinal, header.ordinal)
+        source = SourceState(header.source, header.ordinal, 0, [], False, self.clock_ns)  # noqa: FBT003 - wire struct
+        run.sources.append(source)
+        tracked = self._sources[header.source] = Tracked(
+            source, run, origin, facts_of(origin, header.source, header.ordinal)
+        )
+        return tracked
+
+    def _accept_unusual(self, tracked: Tracked, header: Header, data: bytes, out: Accepted) -> None:
+        """Take what is new of a chunk that is not simply the next one."""
+        state = tracked.state
+        fresh = 0
+        for start, end in self._fill(state, header):
+            out.add_part(tracked, header, data, (start, end), Mark.LATE)
+            out.late_bytes += end - start
+            fresh += end - start
+        broken = self._note_missing(state, header, out)
+        begin = max(header.start, state.next)
+        if header.end > begin:
+            fresh += header.end - begin
+            state.next = header.end
+            out.add_part(tracked, header, data, (begin, header.end), broken)
+        elif header.flags & Flag.FINAL and header.end == state.next and not state.final:
+            out.add(tracked, header.end, header.end, b"", int(broken | Mark.FINAL))
+        elif broken:
+            state.next = header.start
+            out.add(tracked, header.start, header.start, b"", int(broken))
+        state.final |= bool(header.flags & Flag.FINAL)
+        out.duplicate_bytes += header.end - header.start - fresh
+
+    def _fill(self, state: SourceState, header: Header) -> list[tuple[int, int]]:
+        """Ranges of the chunk that were missing so far; the holes shrink by them."""
+        if not state.holes:
+            return []
+        filled: list[tuple[int, int]] = []
+        left: list[Hole] = []
+        for hole in state.holes:
+            start, end = max(hole.start, header.start), min(hole.end, header.end)
+            if start >= end:
+                left.append(hole)
+                continue
+            filled.append((start, end))
+            rests = [(hole.start, start), (end, hole.end)]
+            parts = [Hole(a, b, hole.declared, hole.node) for a, b in rests if a < b]
+            left += parts
+            if not hole.declared:
+                self.nodes[hole.node].gaps += len(parts) - 1
+        state.holes = left
+        return filled
+
+    def _note_missing(self, state: SourceState, header: Header, out: Accepted) -> Mark:
+        """Make holes of what is missing before the chunk."""
+        if header.start <= state.next:
+            return Mark.NONE
+        declared = header.flags & Flag.DECLARED_LOSS
+        known = min(max(header.prev_end, state.next), header.start) if declared else header.start
+        if known > state.next:
+            state.holes.append(Hole(state.next, known, False, out.node))  # noqa: FBT003 - wire struct
+            self._open_gap(out.node)
+            out.gaps += 1
+            out.gap_bytes += known - state.next
+        if header.start > known:
+            state.holes.append(Hole(known, header.start, True, out.node))  # noqa: FBT003 - wire struct
+        return Mark.BROKEN
+
+    def _open_gap(self, node: str) -> None:
+        said = self.nodes.setdefault(node, NodeState())
+        if not said.gaps:
+            said.held_ns = said.heartbeat_ns
+        said.gaps += 1
+
+    def _beat(self, body: PackBody, time_ns: int, out: Accepted) -> None:
+        node = self.nodes.setdefault(body.node, NodeState())
+        node.heartbeat_ns = max(node.heartbeat_ns, body.heartbeat_ns)
+        if not self.clock_ns:
+            self._start_clock(time_ns)
+        # A node whose clock is years ahead must not make the shard forget what it knows.
+        self.clock_ns = max(self.clock_ns, min(body.heartbeat_ns, time_ns + _DAY_NS))
+        out.beats.append(Beat(len(out.data), body.node, body.heartbeat_ns, self.clock_ns, out.queue_offset))
+        if self.clock_ns - self._pruned_ns >= _PRUNE_EVERY_NS:
+            self._pruned_ns = self.clock_ns
+            self._prune(out)
+
+    def _start_clock(self, time_ns: int) -> None:
+        """Before the first heartbeat there is no clock: what came by then counts as touched now."""
+        self._pruned_ns = time_ns
+        for tracked in self._sources.values():
+            tracked.state.touched_ns = time_ns
+
+    def _prune(self, out: Accepted) -> None:
+        """Forget sources that nothing can come of any more."""
+        for key, run in list(self.runs.items()):
+            kept = []
+            for source in run.sources:
+                ended = source.final or source.ordinal < run.ordinal
+                if self.clock_ns - source.touched_ns < (_ENDED_KEEP_NS if ended else _QUIET_KEEP_NS):
+                    kept.append(source)
+                    continue
+                del self._sources[source.source]
+                self._give_up(source.holes, out)
+            run.sources = kept
+            if not kept:
+                del self.runs[key]
+
+    def _give_up(self, holes: list[Hole], out: Accepted) -> None:
+        for hole in holes:
+            if not hole.declared:
+                self.nodes[hole.node].gaps -= 1
+                out.given_up_bytes += hole.end - hole.start
