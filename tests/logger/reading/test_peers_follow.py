@@ -22,8 +22,8 @@ BASE = 1_795_478_400_000_000_000
 def soon() -> Any:
     """Try again after a moment rather than a third of a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("logger.peersfeed._AGAIN_SECONDS", 0.02)
-        patch.setattr("logger.follow._AGAIN_SECONDS", 0.02)
+        patch.setattr("logger.reading.peersfeed._AGAIN_SECONDS", 0.02)
+        patch.setattr("logger.reading.follow._AGAIN_SECONDS", 0.02)
         yield
 
 
@@ -268,7 +268,7 @@ async def test_a_client_waits_for_the_table_where_the_feed_has_let_rows_go(
 ) -> None:
     """They are in their owner's head only, until it commits them: never passed over."""
     monkeypatch.setattr("logger.reading.peersfeed.FEEDS_BYTES", 1)
-    monkeypatch.setattr("logger.peersfeed._LEAST_BYTES", 1)
+    monkeypatch.setattr("logger.reading.peersfeed._LEAST_BYTES", 1)
     member, early, late = story.cluster.members[0], Client(lines=1000), Client(lines=1000)
     async with early.following(member):
         await make.until(lambda: len(early.numbers) == 10)
