@@ -126,6 +126,7 @@ def _rate(
         "cpu_s": ended.cpu_seconds,
         "start_cpu_s": start,
         "mb_per_cpu_s_with_start": queue.size / MB / ended.cpu_seconds,
+        "took_s": ended.took_seconds,
         "peak_rss_mb": ended.peak_rss_bytes / MB,
         "table_version": DeltaTable(str(stack.store / TABLE_DIRECTORY)).version(),
         "files": len(files),

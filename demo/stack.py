@@ -85,11 +85,13 @@ class Ended:
         cpu_seconds: What it and its children used, user and system.
         peak_rss_bytes: Its largest resident memory, as last looked at before its end. Not the kernel's `ru_maxrss`,
             which counts the memory of the process that started it.
+        took_seconds: Wall time from its start to its end, as last looked.
     """
 
     status: int
     cpu_seconds: float
     peak_rss_bytes: int
+    took_seconds: float
 
 
 class ServiceProcess:
@@ -100,6 +102,7 @@ class ServiceProcess:
         self.output = output
         self._ended: Ended | None = None
         self._peak_rss_bytes = 0
+        self._begun = time.monotonic()
         with output.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603 - our own services, by module name
                 [sys.executable, *arguments],
@@ -123,7 +126,8 @@ class ServiceProcess:
             if pid:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
                 cpu_seconds = usage.ru_utime + usage.ru_stime
-                self._ended = Ended(self._process.returncode, cpu_seconds, self._peak_rss_bytes)
+                took = time.monotonic() - self._begun
+                self._ended = Ended(self._process.returncode, cpu_seconds, self._peak_rss_bytes, took)
         return self._ended
 
     def wait(self, seconds: float = STOP_SECONDS) -> Ended:
