@@ -9,7 +9,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter
 
 from logger.api.render import NDJSON, SSE, follow_event
-from logger.reading.follow import End, Follower, FollowRequest
+from logger.reading.backlog import FollowRequest
+from logger.reading.follow import End, Follower
 from logger.reading.gate import BusyError
 from logger.reading.hub import FollowHub
 from logger.reading.query import LogReader

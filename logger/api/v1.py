@@ -19,8 +19,8 @@ from logger.api.params import (
 )
 from logger.api.render import ARROW, CSV, NDJSON, TEXT, arrow, csv, format_time, ndjson, partial_header, text
 from logger.api.stream import Streams
+from logger.reading.backlog import FollowRequest
 from logger.reading.cursor import PageCursor, encode_cursor
-from logger.reading.follow import FollowRequest
 from logger.reading.page import Page, Selection
 from logger.reading.query import LogReader
 

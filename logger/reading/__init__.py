@@ -9,5 +9,6 @@ Layers, lower ones know nothing of higher ones::
     peers...                     other loggers: who owns what, their heads, their arrivals
     gate, pinned, summary        how many at once; one version of everything; all apps
     query                        pages of history
-    arrival, hub, follow         rows in the order of coming; one pass for all followers; one follower
+    arrival, hub                 rows in the order of coming; one pass for all followers
+    backlog, follow              what a follow begins with; one follower
 """

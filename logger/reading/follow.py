@@ -20,20 +20,17 @@ import numpy as np
 import pyarrow as pa
 
 from logger.reading.arrival import arrival_key, arrival_keys, table_window
+from logger.reading.backlog import Backlog, FollowRequest
 from logger.reading.context import LiveContext
-from logger.reading.cursor import ArrivalKey, BacklogCursor, LiveCursor, ReadingKey, encode_cursor, just_before
-from logger.reading.filter import EVERY_LINE, LineFilter
+from logger.reading.cursor import ArrivalKey, LiveCursor, encode_cursor
 from logger.reading.hub import FollowHub, Lines, Segment, Subscription, live_tokens
-from logger.reading.lines import integers, lines_of_table, reading_keys, taken
-from logger.reading.page import Page, Selection, message_bytes
+from logger.reading.lines import integers, lines_of_table, taken
 from logger.reading.pieces import Reach
-from logger.reading.query import LAST_LINES_BYTES, LogReader, PartialError
-from logger.reading.search import Mask
+from logger.reading.query import LogReader
 
 WATERMARK_SECONDS: Final = 3.0
 """A watermark comes at least this often, and whether the reader may still read is looked at."""
 
-_BACKLOG_PAGE: Final = 2000
 _AGAIN_SECONDS: Final = 0.5
 _THREAD_BYTES: Final = 16 * 1024  # an expression over more than this is matched in a thread
 
@@ -54,29 +51,6 @@ class End:
 
 
 Event = Lines | Watermark | End
-
-
-@dataclass(frozen=True, slots=True)
-class FollowRequest:
-    """What a follower asks for.
-
-    Attributes:
-        app: The app.
-        lines: Last lines to begin with; not used with `since_ns` or a cursor.
-        since_ns: Begin with all lines from here on.
-        cursor: Go on after it.
-        wanted: Which lines.
-        before: Lines of context before each of them, from the same container.
-        after: Lines of context after it.
-    """
-
-    app: str
-    lines: int = 10
-    since_ns: int | None = None
-    cursor: BacklogCursor | LiveCursor | None = None
-    wanted: LineFilter = EVERY_LINE
-    before: int = 0
-    after: int = 0
 
 
 class Follower:
@@ -107,7 +81,6 @@ class Follower:
         if isinstance(cursor, LiveCursor):
             self._keys = _open_keys(cursor)
         self._later: dict[int, float] = {}  # shards to be looked at again, and when
-        self._backlog_token = ""
         self._token = self._live_token()
 
     def _live_token(self) -> str:
@@ -127,10 +100,9 @@ class Follower:
         """Everything that the client is to get, in order; ends with an `End`, if at all."""
         async with self._hub.fed(self._request.app):
             await self._complete_positions()
-            async for lines in self._backlog():
-                yield lines if lines.lines else Watermark(None, self._backlog_token)
-                if self._must_end():
-                    yield self._end()
+            async for event in self._backlog():
+                yield event
+                if isinstance(event, End):
                     return
             while True:
                 async for event in self._catch_up():
@@ -153,96 +125,22 @@ class Follower:
         }
         self._token = self._live_token()
 
-    # --- what was there at the start
-
-    async def _backlog(self) -> AsyncGenerator[Lines, None]:
-        request = self._request
-        if isinstance(request.cursor, LiveCursor):
-            return
-        if request.cursor is None and request.since_ns is None:
-            if request.lines:
-                async for lines in self._last(request.lines):
-                    yield lines
-            return
-        beyond = None if request.cursor is None else request.cursor.key
-        while True:
-            page = await self._whole_page(_BACKLOG_PAGE, beyond=beyond)
-            if page is None:
-                yield Lines((), ())
-                continue
-            lines = await asyncio.to_thread(self._backlog_lines, page.table, page.context)
-            beyond = page.following
-            if beyond is not None:
-                self._backlog_token = encode_cursor(BacklogCursor(self._positions, beyond, self._hub.queue))
-            yield lines
-            if beyond is None:
-                return
-
-    async def _last(self, count: int) -> AsyncGenerator[Lines, None]:
-        """The last lines; while they are looked for, empty ones come as a sign of life."""
-        newest_first: list[pa.Table] = []
-        contexts = [np.zeros(0, np.bool_)]
-        found, found_bytes, beyond = 0, 0, None
-        while True:
-            page = await self._whole_page(count - found, beyond=beyond, descending=True)
-            if page is None:
-                yield Lines((), ())
-                continue
-            newest_first.append(page.table)
-            context = np.zeros(page.table.num_rows, np.bool_) if page.context is None else page.context
-            contexts.append(context)
-            found, found_bytes = found + int((~context).sum()), found_bytes + message_bytes(page.table)
-            beyond = page.following
-            if beyond is None or found >= count or found_bytes >= LAST_LINES_BYTES:
-                break
-            yield Lines((), ())
-        table = pa.concat_tables(newest_first)
-        table = taken(table, np.arange(table.num_rows)[::-1])
-        yield await asyncio.to_thread(self._backlog_lines, table, np.concatenate(contexts)[::-1])
-
-    async def _whole_page(
-        self, limit: int, *, beyond: ReadingKey | None = None, descending: bool = False
-    ) -> Page | None:
-        """A page that lacks nothing; `None`, after a while, when the owner of a shard is away."""
-        selection = self._selection(limit, beyond=beyond, descending=descending)
-        try:
-            return await self._reader.page(selection, whole=True)
-        except PartialError as error:
-            if beyond is not None or self._request.cursor is not None:
-                await asyncio.sleep(_AGAIN_SECONDS)
-                return None
-            # Nothing is sent yet: what the shard has beyond the table may come later, as what arrives.
-            in_table = await self._reader.positions()
-            self._positions |= {
-                shard: min(self._positions.get(shard, 0), in_table.get(shard, 0)) for shard in error.shards
-            }
-            return None
-
-    def _selection(self, limit: int, *, beyond: ReadingKey | None = None, descending: bool = False) -> Selection:
-        request = self._request
-        return Selection(
-            request.app,
-            limit,
-            descending=descending,
-            since_ns=request.since_ns,
-            beyond=beyond,
-            lines=request.wanted,
-            ends=dict(self._positions),
+    async def _backlog(self) -> AsyncGenerator[Event, None]:
+        """What was there at the start."""
+        backlog = Backlog(
+            reader=self._reader,
+            request=self._request,
+            positions=self._positions,
+            queue=self._hub.queue,
             seconds=WATERMARK_SECONDS,
-            before=request.before,
-            after=request.after,
         )
-
-    def _backlog_lines(self, table: pa.Table, context: Mask | None) -> Lines:
-        keys = reading_keys(table)
-        flags = [False] * len(keys) if context is None else context.tolist()
-        # Context has the cursor of the match before: whoever stops there gets the match that it belongs to again.
-        last = next((just_before(key) for key, flag in zip(keys, flags, strict=True) if not flag), None)
-        tokens = []
-        for key, flag in zip(keys, flags, strict=True):
-            last = key if not flag or last is None else last
-            tokens.append(encode_cursor(BacklogCursor(self._positions, last, self._hub.queue)))
-        return Lines(lines_of_table(table, flags if context is not None else None), tokens)
+        async for lines in backlog.lines():
+            yield lines if lines.lines else Watermark(None, backlog.token)
+            if self._must_end():
+                yield self._end()
+                return
+        self._positions = backlog.positions
+        self._token = self._live_token()
 
     # --- what arrived since, on its own
 

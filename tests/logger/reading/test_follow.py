@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from logger.reading import follow as follows
+from logger.reading.backlog import FollowRequest
 from logger.reading.cursor import decode_cursor
 from logger.reading.filter import LineFilter
-from logger.reading.follow import End, Follower, FollowRequest
+from logger.reading.follow import End, Follower
 from logger.reading.gate import BusyError
 from logger.reading.hub import FollowHub, Lines
 

@@ -24,6 +24,7 @@ def soon() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("logger.reading.peersfeed._AGAIN_SECONDS", 0.02)
         patch.setattr("logger.reading.follow._AGAIN_SECONDS", 0.02)
+        patch.setattr("logger.reading.backlog._AGAIN_SECONDS", 0.02)
         yield
 
 
