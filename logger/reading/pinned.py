@@ -62,9 +62,6 @@ class MarksDeleted(Deleted, Protocol):
     def add(self, app: str, positions: Mapping[int, int]) -> None:
         """Delete everything before `positions`; durable when it returns. Blocks."""
 
-    def apps(self) -> Sequence[str]:
-        """Apps that have deleted rows, or may have."""
-
     def refresh(self) -> None:
         """Learn of other loggers' deletions. Blocks."""
 

@@ -36,6 +36,8 @@ CONTEXT_ROWS: Final = 10_000
 DELETIONS_SECONDS: Final = 1.0
 """How often deletions that other loggers took are looked for: they are obeyed everywhere within two seconds."""
 
+_TOLD_SECONDS: Final = 60.0  # by then all loggers have heard of a deletion
+
 
 log = structlog.get_logger()
 
@@ -76,6 +78,7 @@ class LogReader:
         self.peers = peers
         self.takeover = Takeover(head=head, ends=ends)
         self._ends = ends
+        self._deleted_at: dict[str, float] = {}  # by whoever asked here; the other loggers may not know of it yet
         self._views = Views(head=head, table=table, peers=peers, takeover=self.takeover)
         self._scans_gate = Gate(running=2, waiting=16)
         self._reads_gate = Gate(running=4, waiting=256)
@@ -203,7 +206,9 @@ class LogReader:
     async def _apps_elsewhere(self, view: View, wanted: Callable[[str], bool]) -> list[AppSummary]:
         if view.others is None:
             return []
-        boundaries = {app: self.tombstones.boundary(app) for app in self.tombstones.apps()}
+        since = time.monotonic() - _TOLD_SECONDS
+        self._deleted_at = {app: moment for app, moment in self._deleted_at.items() if moment > since}
+        boundaries = {app: self.tombstones.boundary(app) for app in self._deleted_at}
         apps = await view.others.apps({app: boundary for app, boundary in boundaries.items() if boundary})
         return [AppSummary(*each) for each in apps if wanted(each[0])]
 
@@ -288,6 +293,7 @@ class LogReader:
         """
         positions = {**self.head.ends(), **await self._ends()}
         await asyncio.to_thread(self.tombstones.add, app, positions)
+        self._deleted_at[app] = time.monotonic()
 
 
 def _first_start(rows: pa.Table) -> int:
