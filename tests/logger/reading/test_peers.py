@@ -362,10 +362,19 @@ async def test_a_deletion_holds_at_once_where_it_was_asked_for_and_soon_everywhe
 
 
 async def test_a_search_goes_on_where_an_owner_stopped_for_want_of_time(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The owner answers with what it has, and is asked again."""
+    """The owner answers with what it has after each block of rows, and is asked again."""
     monkeypatch.setattr("logger.reading.peersview.SEARCH_SECONDS", 0.0)
-    lines, headers = await logs(world.cluster.members[0], "?text=line")
-    assert len(lines) == 12
-    assert "Partial" not in headers
+    messages = [b"needle" if number % 9000 == 8999 else b"hay" for number in range(30_000)]
+    for start in range(0, 30_000, 5000):
+        record = [
+            make.row(order_ns=BASE + number, offset=1000 + number, message=messages[number], pod="demo-web-1-c")
+            for number in range(start, start + 5000)
+        ]
+        world.cluster.append(1, record)
+        world.cluster.fetch(1)
+    for order in ("asc", "desc"):
+        lines, headers = await logs(world.cluster.members[0], f"?text=needle&order={order}")
+        assert lines == ["needle"] * 3
+        assert "Partial" not in headers
