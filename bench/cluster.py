@@ -1,6 +1,7 @@
 """Many machines' form on one: files to three brokers, brokers to a table in a bucket, by one to four loggers."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -52,10 +53,11 @@ def cluster_path(material: Material) -> list[Figure]:
     with _cluster(material, "cluster", agents=1, loggers=max(LOGGERS), settings=NO_UPKEEP) as cluster:
         agent_start, logger_start = _start_cpu_seconds(cluster)
         agent = _fill(cluster, material)
-        runs = {count: _index(cluster, material, count) for count in LOGGERS}
+        alone = _index(cluster, material, "alone", 1)
+        runs = {count: _index(cluster, material, f"by-{count}", count, core=0) for count in LOGGERS}
         return [
             _agent_figure(material, agent, agent_start),
-            _logger_figure(material, runs[1], logger_start),
+            _logger_figure(material, alone, logger_start),
             _flat_figure(material, runs, logger_start),
         ]
 
@@ -107,14 +109,20 @@ def _fill(cluster: Cluster, material: Material) -> Ended:
     return cluster.processes["agent-1"].stop()
 
 
-def _index(cluster: Cluster, material: Material, count: int) -> _Run:
-    """Let `count` loggers bring the whole topic into a table of their own."""
+def _index(cluster: Cluster, material: Material, place: str, count: int, *, core: int | None = None) -> _Run:
+    """Let `count` loggers bring the whole topic into a table of their own.
+
+    On one core, if stated: processes that run at the same time slow each other by sharing caches, and often the halves
+    of a core, which is no cost of theirs.
+    """
     names = cluster.loggers[:count]
-    place = f"by-{count}"
     store = cluster.gateway.bucket / place
     before = _others_cpu_seconds(cluster)
     begun = time.monotonic()
     cluster.start(*names, STORE_URL=cluster.store_url(place))
+    if core is not None:
+        for name in names:
+            os.sched_setaffinity(cluster.processes[name].pid, {core})  # it has no other threads yet
     wait_until(
         lambda: not cluster.running(names) or _rows(store) >= material.corpus.lines,
         seconds=LONG_SECONDS,
