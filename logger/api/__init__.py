@@ -82,7 +82,8 @@ def build_api(
         ]
     )
     app.add_routes(health_routes(health, registry))
-    app.add_routes(v1_routes(reader, access=access, streams=Streams(hub=hub, reader=reader, registry=registry)))
+    streams = Streams(hub=hub, reader=reader, registry=registry)
+    app.add_routes(v1_routes(reader, access=access, streams=streams, gone_nodes=settings.gone_node_names))
     if settings.deis_listen is None:
         app.add_routes(deis_routes(reader))
     if peer_secret:

@@ -28,8 +28,10 @@ DEFAULT_LINES: Final = 100
 DEFAULT_FOLLOW_LINES: Final = 10
 
 
-def v1_routes(reader: LogReader, *, access: Access, streams: Streams) -> list[web.RouteDef]:
-    """The routes."""
+def v1_routes(
+    reader: LogReader, *, access: Access, streams: Streams, gone_nodes: frozenset[str] = frozenset()
+) -> list[web.RouteDef]:
+    """The routes; `gone_nodes` were declared gone, so that completeness says nothing about them."""
     queue_id = reader.table.queue_id
 
     async def apps(request: web.Request) -> web.Response:
@@ -54,7 +56,7 @@ def v1_routes(reader: LogReader, *, access: Access, streams: Streams) -> list[we
         page = await reader.page(selection, gone=partial(_is_gone, request))
         content_type, render = _renderer(form, selection)
         body = await asyncio.to_thread(render, page)
-        return web.Response(body=body, headers={"Content-Type": content_type, **_page_headers(page)})
+        return web.Response(body=body, headers={"Content-Type": content_type, **_page_headers(page, gone_nodes)})
 
     async def follow(request: web.Request) -> web.StreamResponse:
         app = open_app(request)
@@ -123,10 +125,12 @@ def _renderer(form: str, selection: Selection) -> tuple[str, Callable[[Page], by
     return renderers[form]
 
 
-def _page_headers(page: Page) -> dict[str, str]:
+def _page_headers(page: Page, gone_nodes: frozenset[str]) -> dict[str, str]:
     headers = partial_header(page.partial)
     if page.watermark_ns is not None:
         headers["Complete-Up-To"] = format_time(page.watermark_ns)
+        if gone_nodes:
+            headers["Complete-Without"] = ", ".join(sorted(gone_nodes))
     if page.following is not None:
         headers["Next-Cursor"] = encode_cursor(PageCursor(page.following))
     return headers
