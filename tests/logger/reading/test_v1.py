@@ -185,12 +185,14 @@ async def test_complete_up_to_is_the_watermark(served: Any, pipeline: Any) -> No
     assert "Complete-Without" not in headers
 
 
-async def test_nodes_that_are_declared_gone_are_named_beside_the_watermark(serve: Any, pipeline: Any) -> None:
-    async with serve(pipeline, gone_nodes="n9, n2") as served:
-        _, headers, _ = await served.get(LOGS)
+async def test_nodes_that_are_declared_gone_are_named_beside_the_watermark(
+    served: Any, serve: Any, pipeline: Any
+) -> None:
+    async with serve(pipeline, gone_nodes="n9, n2") as other:
+        _, headers, _ = await other.get(LOGS)
         assert "Complete-Without" not in headers
         pipeline.head._shards[0].heartbeats["n1"] = BASE + 3
-        _, headers, _ = await served.get(LOGS)
+        _, headers, _ = await other.get(LOGS)
         assert headers["Complete-Without"] == "n2, n9"
 
 
