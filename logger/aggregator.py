@@ -42,9 +42,10 @@ from logger.table.retention import Retention
 from logger.table.tombstones import Tombstones
 from logger.table.upkeep import run_upkeep
 from logger.table.writer import IngestTable
-from pipeline.errors import StoreUnavailableError
+from pipeline.errors import SettingsError, StoreUnavailableError
 from pipeline.queue import GroupConsumer, open_group_consumer
 from pipeline.service import Health, listening
+from pipeline.settings import split_listen
 
 log = structlog.get_logger()
 
@@ -103,6 +104,8 @@ async def run(settings: LoggerSettings, stopping: asyncio.Event) -> None:
         PipelineError: Alone or in a group; see `pipeline.errors`.
     """
     secret = settings.shared_secret.get_secret_value() if settings.shared_secret is not None else ""
+    if is_shared(settings.queue_url):
+        _check_reach(settings, secret)
     consumer = await open_group_consumer(
         settings.queue_url, group=GROUP, client_id=settings.own_url, instance=settings.instance or None
     )
@@ -118,6 +121,18 @@ async def run(settings: LoggerSettings, stopping: asyncio.Event) -> None:
     finally:
         await consumer.close()
     log.info("logger stopped")
+
+
+def _check_reach(settings: LoggerSettings, secret: str) -> None:
+    """Loggers that share a queue must reach each other, or each answers with its own shards' newest rows only.
+
+    Raises:
+        SettingsError: Others would be told an address that is none.
+    """
+    if not secret:
+        log.warning("without LOGGER_PEER_SECRET this logger knows the newest rows of its own shards only")
+    elif not settings.url and split_listen(settings.listen)[0] in {"0.0.0.0", "::"}:
+        raise SettingsError(f"LOGGER_URL: not set, and others cannot reach LOGGER_LISTEN={settings.listen}")
 
 
 async def _build(settings: LoggerSettings, consumer: GroupConsumer, secret: str) -> _Parts:
