@@ -13,8 +13,8 @@ from deltalake import DeltaTable
 from bench.figures import Figure
 from bench.ingest import NO_UPKEEP, table_rows
 from bench.load import writing
-from bench.material import LONG_SECONDS, LOOK_SECONDS, MB, Material
-from demo.cluster import Cluster, missing_tools
+from bench.material import LONG_SECONDS, LOOK_SECONDS, MB, Corpus, Material
+from demo.cluster import TOPIC, Cluster, missing_tools
 from demo.stack import Ended, StackError, pause, wait_until
 from pipeline.names import TABLE_DIRECTORY
 
@@ -49,16 +49,23 @@ class _Run:
 
 
 def cluster_path(material: Material) -> list[Figure]:
-    """Files to Kafka by one agent, and from Kafka to a new table in the bucket by 1, 2, 3, 4 loggers."""
+    """Files to Kafka by one agent, and from Kafka to a new table in the bucket by 1, 2, 3, 4 loggers.
+
+    A process costs something once, when its memory grows to what it needs. So four loggers are compared with one that
+    has as much to do as each of them.
+    """
+    quarter = material.corpus_of(material.mb // max(LOGGERS))
     with _cluster(material, "cluster", agents=1, loggers=max(LOGGERS), settings=NO_UPKEEP) as cluster:
         agent_start, logger_start = _start_cpu_seconds(cluster)
-        agent = _fill(cluster, material)
-        alone = _index(cluster, material, "alone", 1)
-        runs = {count: _index(cluster, material, f"by-{count}", count, core=0) for count in LOGGERS}
+        _fill(cluster, quarter, "quarter")
+        agent = _fill(cluster, material.corpus, "whole")
+        alone = _index(cluster, material.corpus, "whole", 1)
+        share = _index(cluster, quarter, "quarter", 1, core=0)
+        runs = {count: _index(cluster, material.corpus, "whole", count, core=0) for count in LOGGERS}
         return [
             _agent_figure(material, agent, agent_start),
             _logger_figure(material, alone, logger_start),
-            _flat_figure(material, runs, logger_start),
+            _flat_figure(material, share, runs, logger_start),
         ]
 
 
@@ -81,7 +88,7 @@ def _cluster(material: Material, name: str, **options: Any) -> Iterator[Cluster]
 def _start_cpu_seconds(cluster: Cluster) -> tuple[float, float]:
     """What an agent and a logger use to start, find nothing and stop: a queue and a table of their own, both empty."""
     nothing = {
-        "QUEUE_URL": cluster.queue_url.replace("/logs?", "/nothing?"),
+        "QUEUE_URL": _topic(cluster, "nothing"),
         "STORE_URL": cluster.store_url("nothing"),
         "AGENT_STATE": str(cluster.folder / "nothing.state"),
     }
@@ -93,10 +100,20 @@ def _start_cpu_seconds(cluster: Cluster) -> tuple[float, float]:
     return used[0], used[1]
 
 
-def _fill(cluster: Cluster, material: Material) -> Ended:
-    """Let an agent send the corpus; ends when brokers have acknowledged all of it."""
-    size = material.corpus.size
-    cluster.start("agent-1", AGENT_POD_LOGS=str(material.corpus.pod_logs))
+def _topic(cluster: Cluster, name: str) -> str:
+    """Queue URL of another topic."""
+    return cluster.queue_url.replace(f"/{TOPIC}?", f"/{name}?")
+
+
+def _fill(cluster: Cluster, corpus: Corpus, topic: str) -> Ended:
+    """Let an agent send a corpus; ends when brokers have acknowledged all of it."""
+    size = corpus.size
+    cluster.start(
+        "agent-1",
+        QUEUE_URL=_topic(cluster, topic),
+        AGENT_POD_LOGS=str(corpus.pod_logs),
+        AGENT_STATE=str(cluster.folder / f"{topic}.state"),
+    )
     wait_until(
         lambda: (
             cluster.metric("agent-1", "fluentd_read_bytes_total") >= size
@@ -109,32 +126,33 @@ def _fill(cluster: Cluster, material: Material) -> Ended:
     return cluster.processes["agent-1"].stop()
 
 
-def _index(cluster: Cluster, material: Material, place: str, count: int, *, core: int | None = None) -> _Run:
+def _index(cluster: Cluster, corpus: Corpus, topic: str, count: int, *, core: int | None = None) -> _Run:
     """Let `count` loggers bring the whole topic into a table of their own.
 
     On one core, if stated: processes that run at the same time slow each other by sharing caches, and often the halves
     of a core, which is no cost of theirs.
     """
     names = cluster.loggers[:count]
+    place = f"{topic}-by-{count}-on-{core}"
     store = cluster.gateway.bucket / place
     before = _others_cpu_seconds(cluster)
     begun = time.monotonic()
-    cluster.start(*names, STORE_URL=cluster.store_url(place))
+    cluster.start(*names, QUEUE_URL=_topic(cluster, topic), STORE_URL=cluster.store_url(place))
     if core is not None:
         for name in names:
             os.sched_setaffinity(cluster.processes[name].pid, {core})  # it has no other threads yet
     wait_until(
-        lambda: not cluster.running(names) or _rows(store) >= material.corpus.lines,
+        lambda: not cluster.running(names) or _rows(store) >= corpus.lines,
         seconds=LONG_SECONDS,
-        what=f"{material.corpus.lines} rows",
+        what=f"{corpus.lines} rows",
         every_seconds=LOOK_SECONDS,
     )
     took_seconds = time.monotonic() - begun
     taken = {name: cluster.metric(name, "logger_bytes_total") for name in names}
     cluster.stop(*names)
     rows = table_rows(store)
-    if rows != material.corpus.lines:
-        raise StackError(f"{rows} rows of {material.corpus.lines}\n{cluster.last_words()}")
+    if rows != corpus.lines:
+        raise StackError(f"{rows} rows of {corpus.lines}\n{cluster.last_words()}")
     return _Run(
         {name: cluster.processes[name].wait() for name in names},
         taken,
@@ -187,22 +205,27 @@ def _logger_figure(material: Material, run: _Run, start: float) -> Figure:
     return Figure("logger_s3_mb_per_cpu_s", mb / (ended.cpu_seconds - start), "MB/CPU-s", details)
 
 
-def _flat_figure(material: Material, runs: Mapping[int, _Run], start: float) -> Figure:
-    mb = material.corpus.size / MB
-    each = {
-        count: sum(ended.cpu_seconds - start for ended in run.ended.values()) / mb * 1000 for count, run in runs.items()
+def _flat_figure(material: Material, share: _Run, runs: Mapping[int, _Run], start: float) -> Figure:
+    details: dict[str, Any] = {"mb": material.corpus.size / MB, "partitions": PARTITIONS, "start_cpu_s": start}
+    details["1_logger_with_a_quarter"] = _account(share, start)
+    details |= {f"{count}_loggers": _account(run, start) for count, run in runs.items()}
+    ratio = _cpu_ms_per_mb(runs[max(runs)], start) / _cpu_ms_per_mb(share, start)
+    return Figure("cluster_cpu_s_per_mb", ratio, "4 loggers to 1 with a quarter", details)
+
+
+def _cpu_ms_per_mb(run: _Run, start: float) -> float:
+    used = sum(ended.cpu_seconds - start for ended in run.ended.values())
+    return used * 1000 / (sum(run.taken_bytes.values()) / MB)
+
+
+def _account(run: _Run, start: float) -> dict[str, Any]:
+    return {
+        "cpu_ms_per_mb": round(_cpu_ms_per_mb(run, start), 3),
+        "commits": run.commits,
+        "took_s": round(run.took_seconds, 1),
+        "processes": [_process(run, name, start) for name in run.ended],
+        **{f"{name}_cpu_s": round(used, 2) for name, used in run.others_cpu_seconds.items()},
     }
-    details: dict[str, Any] = {"mb": mb, "partitions": PARTITIONS, "start_cpu_s": start}
-    for count, run in runs.items():
-        details[f"{count}_loggers"] = {
-            "cpu_ms_per_mb": round(each[count], 3),
-            "with_start": round(sum(ended.cpu_seconds for ended in run.ended.values()) / mb * 1000, 3),
-            "commits": run.commits,
-            "took_s": round(run.took_seconds, 1),
-            "processes": [_process(run, name, start) for name in run.ended],
-            **{f"{name}_cpu_s": round(used, 2) for name, used in run.others_cpu_seconds.items()},
-        }
-    return Figure("cluster_cpu_s_per_mb", each[max(runs)] / each[min(runs)], "4 loggers to 1", details)
 
 
 def _process(run: _Run, name: str, start: float) -> dict[str, float]:

@@ -72,10 +72,14 @@ class Material:
     @cached_property
     def corpus(self) -> Corpus:
         """The corpus: 20 apps, 60 pods; router lines, JSON, Java stack traces and plain text."""
-        folder = self._build / f"corpus-{self.mb}-{SEED}"
+        return self.corpus_of(self.mb)
+
+    def corpus_of(self, mb: int) -> Corpus:
+        """The same of another size, in MiB."""
+        folder = self._build / f"corpus-{mb}-{SEED}"
         if not folder.exists():
             unfinished = self.run / "corpus"
-            write_corpus(unfinished, total_bytes=self.mb * MIB, seed=SEED)
+            write_corpus(unfinished, total_bytes=mb * MIB, seed=SEED)
             unfinished.rename(folder)
         files = list(folder.rglob("*.log"))
         size = sum(path.stat().st_size for path in files)
