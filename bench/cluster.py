@@ -51,7 +51,7 @@ class _Run:
 def cluster_path(material: Material) -> list[Figure]:
     """Files to Kafka by one agent, and from Kafka to a new table in the bucket by 1, 2, 3, 4 loggers.
 
-    A process costs something once, when its memory grows to what it needs. So four loggers are compared with one that
+    A process costs something once, beyond its start (see docs/bench.md). So four loggers are compared with one that
     has as much to do as each of them.
     """
     quarter = material.corpus_of(material.mb // max(LOGGERS))
