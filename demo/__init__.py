@@ -7,6 +7,7 @@ Layers, lower ones know nothing of higher ones::
     apps           the apps of the demo: who writes what
     numbered       writers of numbered lines, and the check that each arrived once and in order
     stack          the services as processes of their own, for benchmarks, fault tests and tries by hand
+    fetched        package clients, tried again
     server         a server program that is not ours, as such a process
     kafka          real Kafka brokers
     gateway        a real S3 gateway

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from demo.fetched import fetch
 from demo.server import Server
 from demo.stack import free_ports, wait_until
 
@@ -61,7 +62,7 @@ def jars() -> Path:
     if not folder.is_dir():
         partial = folder.with_name(f"{folder.name}.partial.{os.getpid()}")
         command = ["mvn", "-B", "-q", "-f", str(_POM), f"-Djars={partial}", "package"]
-        subprocess.run(command, check=True, timeout=_MAVEN_SECONDS, stdout=subprocess.DEVNULL)  # noqa: S603
+        fetch(command, seconds=_MAVEN_SECONDS)
         with suppress(OSError):  # another run was faster
             partial.rename(folder)
         shutil.rmtree(partial, ignore_errors=True)
