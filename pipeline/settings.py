@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
+from pipeline.failpoints import check_spec
 
 _MAX_PORT = 65_535
 
@@ -48,7 +49,7 @@ class CommonSettings(BaseSettings):
         validation_alias="LOG_FORMAT",
         description="`json`, `console`, or `auto`: console on a terminal.",
     )
-    failpoint: str = Field(
+    failpoint: Annotated[str, AfterValidator(check_spec)] = Field(
         default="",
         validation_alias="FAILPOINT",
         description="For fault tests only: `name[:n]` ends the process at that step.",
