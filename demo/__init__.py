@@ -11,6 +11,9 @@ Layers, lower ones know nothing of higher ones::
     server         a server program that is not ours, as such a process
     kafka          real Kafka brokers
     gateway        a real S3 gateway
+    certificates   an authority and what it signs
+    controlplane   a real Kubernetes control plane
+    kubelet        stands in for the kubelets of its nodes
     cluster        brokers, gateway, agents and loggers, all on one machine
     follower       a reader that reconnects by its cursor
     __main__       `python -m demo FOLDER`: the apps, writing at a gentle rate

@@ -1,5 +1,6 @@
-"""Real parts for tests: Kafka brokers, started once for each run and shared."""
+"""Real parts for tests: Kafka brokers and Kubernetes control planes, started once for each run and shared."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,12 +9,17 @@ from uuid import uuid4
 
 import pytest
 
-from demo import kafka
+from demo import controlplane, kafka
+from demo.controlplane import ControlPlane
+from demo.stack import ServiceProcess, wait_until
 from pipeline.queue import Consumer, GroupConsumer, Producer, open_consumer, open_group_consumer, open_producer
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package: this is how they share a module
 
 T = TypeVar("T")
+
+NODES = ("node-1", "node-2", "node-3")
+"""Of `control_plane`."""
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +62,47 @@ def _running(brokers: list[kafka.Broker], value: T) -> Iterator[T]:
     finally:
         for one in brokers:
             one.remove()
+
+
+@pytest.fixture(scope="session")
+def controlplane_tools() -> None:
+    """Build the programs; skip, with the reason, where they cannot be. Minutes on a machine that never built them."""
+    if missing := controlplane.missing_tools():
+        pytest.skip(f"real Kubernetes: {missing} on this machine")
+    controlplane.build()
+
+
+@pytest.fixture(scope="session")
+def control_plane(controlplane_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A cluster for the whole run, with `NODES` that run every pod: use namespaces of your own, harm nothing."""
+    folder = tmp_path_factory.mktemp("kubernetes")
+    with ControlPlane(folder / "whole") as plane:
+        arguments = ["-m", "demo.kubelet", str(plane.kubeconfig), *NODES]
+        kubelets = ServiceProcess("kubelets", arguments, os.environ, folder / "kubelets.log")
+        try:
+            wait_until(lambda: _ready_nodes(plane) == len(NODES), seconds=60, what="nodes are ready", every_seconds=0.2)
+            yield plane
+        finally:
+            kubelets.kill()
+
+
+@pytest.fixture(scope="session")
+def api_server(controlplane_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server with its etcd for the whole run: no controllers, no nodes. Use namespaces of your own, harm nothing."""
+    with ControlPlane(tmp_path_factory.mktemp("kubernetes") / "bare", controllers=False) as plane:
+        yield plane
+
+
+@pytest.fixture
+def own_api_server(controlplane_tools: None, tmp_path: Path) -> Iterator[ControlPlane]:
+    """An API server, without a watch cache, and its etcd for one test, which may do to them what it likes."""
+    with ControlPlane(tmp_path / "plane", controllers=False, flags=["--watch-cache=false"]) as plane:
+        yield plane
+
+
+def _ready_nodes(plane: ControlPlane) -> int:
+    status = '{.items[*].status.conditions[?(@.type=="Ready")].status}'
+    return plane.kubectl("get", "nodes", "-o", f"jsonpath={status}").split().count("True")
 
 
 class OpenQueue:
