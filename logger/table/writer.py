@@ -24,10 +24,10 @@ from logger.table.actions import add_action
 from logger.table.commit import CommitRefusedError, LogWriter
 from logger.table.datafile import write_data_file
 from logger.table.deltalog import LogState
-from logger.table.snapshot import FileEntry, Snapshot
+from logger.table.snapshot import FileEntry
 from logger.table.state import UNREFERENCED_SECONDS, id_ms, new_id, read_state, write_state
 from logger.table.store import Store, open_store
-from logger.table.view import View, other_queues, position_id, standing, state_id
+from logger.table.view import other_queues, position_id, standing, state_id
 from pipeline.errors import FencedError, StoreUnavailableError
 from pipeline.failpoints import failpoint
 
@@ -41,6 +41,19 @@ CHECKPOINT_VERSIONS: Final = 200
 
 NOWHERE: Final = (0, 0)
 """Position and state id of a shard that was never committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far ingest is at one version of the table.
+
+    Attributes:
+        version: Of the Delta table.
+        positions: Next queue offset of each shard as of exactly this version; a shard never committed is absent.
+    """
+
+    version: int
+    positions: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +75,19 @@ class _Prepared:
 
 
 class IngestTable:
-    """The one handle for ingest, never shared with readers. Methods block; call them through `asyncio.to_thread`."""
+    """The one handle for ingest, never shared with readers. Methods block; call them through `asyncio.to_thread`.
+
+    It follows the log and nothing else: what other loggers' files hold is for readers to find out, when they are asked.
+    """
 
     def __init__(self, store: Store, *, queue_id: str) -> None:
         self._store = store
         self._queue_id = queue_id
         self._lock = threading.Lock()
         self._log = LogWriter(store)
-        self._view = View(store, queue_id)
-        self._held: dict[int, tuple[int, int]] = {}
         self._prepared: _Prepared | None = None
         self._checked = self._log.state.version
-        self._take(self._log.advance())
+        self._held = standing(self._log.advance(), queue_id)
 
     @classmethod
     def open(cls, store_url: str, *, queue_id: str) -> Self:
@@ -86,16 +100,18 @@ class IngestTable:
         return cls(open_store(store_url), queue_id=queue_id)
 
     @property
-    def snapshot(self) -> Snapshot:
+    def standing(self) -> Standing:
         """The table as this handle saw it last."""
-        return self._view.snapshot
+        state = self._log.state
+        found = standing(state, self._queue_id)
+        return Standing(state.version, {shard: position for shard, (position, _) in found.items()})
 
     def load_states(self) -> dict[int, bytes]:
         """Take all shards as they stand, see `take`: the resume state of each. Call it before fetching."""
         with self._lock:
             states = self._newest_states(None)
             self._prepared = None
-            self._take(self._log.state)
+            self._held = standing(self._log.state, self._queue_id)
             return states
 
     def take(self, shards: Collection[int]) -> dict[int, tuple[int, bytes]]:
@@ -130,6 +146,22 @@ class IngestTable:
             states = self._newest_states(new) if new else {}
             return {shard: (standing(self._log.state, self._queue_id)[shard][1], states[shard]) for shard in states}
 
+    def moved(self, shards: Collection[int]) -> dict[int, int]:
+        """Those of `shards` that somebody else has committed since they were taken or committed here: their positions.
+
+        A position that is ours all the same was left by an operator, who changed no more than the resume state.
+
+        Raises:
+            StoreUnavailableError: The storage fails.
+        """
+        with self._lock:
+            found = standing(self._log.advance(), self._queue_id)
+            return {
+                shard: found.get(shard, NOWHERE)[0]
+                for shard in shards
+                if found.get(shard, NOWHERE) != self._held.get(shard, NOWHERE)
+            }
+
     def states_of_other_queues(self) -> list[bytes]:
         """Resume states of the queues that the table was fed from before this one.
 
@@ -144,7 +176,7 @@ class IngestTable:
 
     def commit(
         self, *, parts: Mapping[str, Part], positions: Mapping[int, int], states: Mapping[int, bytes]
-    ) -> Snapshot:
+    ) -> Standing:
         """Commit rows, positions and resume state, all or nothing; durable when it returns.
 
         After a `StoreUnavailableError` repeat the call with the same arguments: an attempt that was taken after all is
@@ -165,13 +197,14 @@ class IngestTable:
         _check_arguments(parts, positions, states)
         with self._lock:
             if not positions:
-                return self._view.at(self._log.advance())
+                self._log.advance()
+                return self.standing
             prepared = self._prepare(parts, positions, states)
             for _ in range(ATTEMPTS):
                 if self._is_in(prepared, self._log.advance()):
-                    snapshot = self._adopt(prepared)
+                    self._adopt(prepared)
                     self._checkpoint()
-                    return snapshot
+                    return self.standing
                 self._check_fence(positions)
                 self._append(prepared)
         raise StoreUnavailableError(f"{ATTEMPTS} commits were refused in favour of others")
@@ -239,11 +272,9 @@ class IngestTable:
             if position < self._held.get(shard, NOWHERE)[0]:
                 raise ValueError(f"shard {shard} would go back from {self._held[shard][0]} to {position}")
 
-    def _adopt(self, prepared: _Prepared) -> Snapshot:
-        snapshot = self._view.at(self._log.state, {entry.path: entry for entry in prepared.entries})
+    def _adopt(self, prepared: _Prepared) -> None:
         self._held |= {shard: (to, prepared.identity) for shard, to in prepared.positions.items()}
         self._prepared = None
-        return snapshot
 
     def _checkpoint(self) -> None:
         """Keep the log short for whoever opens the table, if nobody else does; the commit stands all the same."""
@@ -254,11 +285,6 @@ class IngestTable:
             self._log.checkpoint_if_due(CHECKPOINT_VERSIONS, clean_up=False)
         except StoreUnavailableError as error:
             log.warning("no checkpoint of the log", error=str(error))
-
-    def _take(self, state: LogState) -> Snapshot:
-        snapshot = self._view.at(state)
-        self._held = standing(state, self._queue_id)
-        return snapshot
 
     def _newest_states(self, shards: Collection[int] | None) -> dict[int, bytes]:
         """Resume states of `shards`, of all for `None`, as of the version that the log now stands at."""

@@ -264,7 +264,7 @@ class Cluster:
         """Let a logger own a shard: it begins where the table ends."""
         self.take(shard)
         self.owner[shard] = self.members[name]
-        self.owner[shard].head.resume(shard, self.ingest.snapshot.positions.get(shard, 0), {})
+        self.owner[shard].head.resume(shard, self.ingest.standing.positions.get(shard, 0), {})
 
     def take(self, shard: int) -> None:
         """Let nobody own a shard."""

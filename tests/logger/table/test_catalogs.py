@@ -134,8 +134,8 @@ def test_a_damaged_catalog_costs_reading_footers(store_url: str, store: Store, k
 
 def test_a_catalog_of_a_later_version_is_refused(store_url: str, kit: Any) -> None:
     """Format and version stand in front."""
-    table = fill(store_url, kit, 1)
-    (entry,) = table.snapshot.files.values()
+    fill(store_url, kit, 1)
+    (entry,) = TableReader.open(store_url, queue_id=QUEUE).snapshot.files.values()
     name = f"{FOLDER}/{entry.date}-x"
     assert same(decode_catalog(encode_catalog(entry.date, [entry]), name=name)[0], entry)
     with pytest.raises(FormatError, match="no catalog"):
@@ -156,7 +156,8 @@ def _damage(store: Store, path: str, harm: str) -> None:
 def test_a_file_that_cannot_be_read_costs_its_own_lines_only(store_url: str, store: Store, kit: Any, harm: str) -> None:
     """Everything opens; a query that needs the file fails and names it, every other one works; upkeep tells."""
     table = fill(store_url, kit, 4)
-    victim = next(path for path, entry in table.snapshot.files.items() if list(entry.apps) == ["app-1"])
+    before = TableReader.open(store_url, queue_id=QUEUE).snapshot
+    victim = next(path for path, entry in before.files.items() if list(entry.apps) == ["app-1"])
     whole = (Path(store.uri) / victim).read_bytes()
     _damage(store, victim, harm)
     reader = TableReader.open(store_url, queue_id=QUEUE)
@@ -245,15 +246,15 @@ def test_a_checkpoint_that_fails_does_not_fail_the_commit(
         raise StoreUnavailableError("no room")
 
     monkeypatch.setattr("logger.table.commit.LogWriter.checkpoint", fail)
-    assert fill(store_url, kit, 3).snapshot.positions == {0: 3}
+    assert fill(store_url, kit, 3).standing.positions == {0: 3}
 
 
 def test_a_footer_larger_than_the_first_read_is_read_whole(
     store: Store, store_url: str, kit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By a second read."""
-    table = fill(store_url, kit, 1)
-    (entry,) = table.snapshot.files.values()
+    fill(store_url, kit, 1)
+    (entry,) = TableReader.open(store_url, queue_id=QUEUE).snapshot.files.values()
     monkeypatch.setattr("logger.table.readfile._TAIL_BYTES", 20)
     counting = Counting(monkeypatch)
     assert same(read_entry(store, entry.path, size_bytes=entry.size_bytes), entry)

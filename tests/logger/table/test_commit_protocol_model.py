@@ -96,9 +96,9 @@ class World:
         """A logger takes some shards, whoever has them."""
         table = IngestTable.open(self.url, queue_id=QUEUE)
         states = table.load_states()
-        assert states == {shard: str(to).encode() for shard, to in table.snapshot.positions.items()}
+        assert states == {shard: str(to).encode() for shard, to in table.standing.positions.items()}
         shards = self.chance.sample(range(SHARDS), self.chance.randint(1, SHARDS))
-        self.ingesters.append(Ingester(table, shards, dict(table.snapshot.positions)))
+        self.ingesters.append(Ingester(table, shards, dict(table.standing.positions)))
 
     def ingest(self) -> None:
         """A logger commits; one that fell behind must be fenced."""
@@ -115,14 +115,14 @@ class World:
         tables = {date: self.make_rows(names, app_of=app_of) for date, names in parts.items()}
         states = {shard: str(to).encode() for shard, to in positions.items()}
         try:
-            snapshot = ingester.table.commit(parts=tables, positions=positions, states=states)
+            standing = ingester.table.commit(parts=tables, positions=positions, states=states)
         except FencedError:
             self.count("fenced")
             return
         except Crash:
             return
         # Who took over meanwhile may be further on.
-        assert all(snapshot.positions[shard] >= position for shard, position in positions.items())
+        assert all(standing.positions[shard] >= position for shard, position in positions.items())
         ingester.positions |= positions
         self.ingesters.append(ingester)
         self.count("committed")

@@ -3,7 +3,7 @@
 import errno
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,9 @@ def commit(table: IngestTable, rows: pa.Table, positions: Mapping[int, int]) -> 
 
 def test_a_commit_shows_rows_positions_and_state_together(table: IngestTable, rows: pa.Table, store_url: str) -> None:
     """To the handle itself, to a reader, and to the next owner."""
-    snapshot = commit(table, rows, {0: 2, 5: 0})
+    standing = commit(table, rows, {0: 2, 5: 0})
     reader = TableReader.open(store_url, queue_id=QUEUE)
-    assert reader.snapshot.positions == snapshot.positions == {0: 2, 5: 0}
+    assert reader.snapshot.positions == standing.positions == {0: 2, 5: 0}
     (entry,) = reader.snapshot.of_app("app")
     assert entry.rows == entry.apps["app"].count == 3
     assert entry.shards == {0: (0, 1)}
@@ -105,13 +105,39 @@ def test_two_loggers_of_one_table_do_not_fence_each_other(table: IngestTable, ro
     assert commit(table, rows, {0: 4}).positions == {0: 4, 1: 3}
 
 
+def test_a_commit_reads_the_log_and_nothing_else_of_other_loggers(
+    rows: pa.Table, store_url: str, kit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One entry for each of their commits: what their files hold, readers find out when they are asked."""
+    tables = [IngestTable.open(store_url, queue_id=QUEUE) for _ in range(4)]
+    asked: list[str] = []
+
+    def listening(method: str) -> Callable[..., Any]:
+        plain = getattr(FolderStore, method)
+
+        def told(store: FolderStore, name: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(name.partition("/")[0])
+            return plain(store, name, *arguments, **options)
+
+        return told
+
+    for method in ("get", "tail", "reading", "objects"):
+        monkeypatch.setattr(FolderStore, method, listening(method))
+    for shard, table in enumerate(tables):
+        commit(table, kit.make_rows([(shard, 0, 0)], app_of=app_of), {shard: 2})
+    asked.clear()
+    commit(tables[0], rows, {0: 3})
+    # The entries of three others, and where the log ends; its own entry, and where the log ends.
+    assert asked == ["_delta_log"] * (3 + 1 + 1 + 1)
+
+
 def test_another_queue_starts_from_nothing(table: IngestTable, rows: pa.Table, store_url: str) -> None:
     """Its offsets are other offsets; the rows stay."""
     commit(table, rows, {0: 2})
     other = IngestTable.open(store_url, queue_id="queue-2")
     assert other.load_states() == {}
     assert commit(other, rows.slice(0, 0), {0: 1}).positions == {0: 1}
-    assert len(other.snapshot.of_app("app")) == 1
+    assert len(TableReader.open(store_url, queue_id="queue-2").snapshot.of_app("app")) == 1
 
 
 def test_an_attempt_that_was_taken_after_all_is_found(
@@ -183,7 +209,8 @@ def test_a_full_disk_leaves_nothing_behind_and_the_repetition_works(
     with pytest.raises(StoreUnavailableError):
         table.commit(parts=parts, positions={0: 2}, states={0: b""})
     assert data_files(store_url) == []
-    assert len(table.commit(parts=parts, positions={0: 2}, states={0: b""}).files) == 2
+    table.commit(parts=parts, positions={0: 2}, states={0: b""})
+    assert len(data_files(store_url)) == 2
 
 
 @pytest.mark.parametrize(

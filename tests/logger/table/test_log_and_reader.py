@@ -137,7 +137,7 @@ def test_a_reader_that_slept_over_a_clean_up_starts_from_the_checkpoint(
     LogWriter(store).checkpoint(clean_up=True)
     assert len(list(Path(store_url).glob("logs/_delta_log/*.json"))) < len(entries), "nothing was cleaned up"
     assert reader.refresh().positions == {0: 6}
-    assert IngestTable.open(store_url, queue_id=QUEUE).snapshot.positions == {0: 6}
+    assert IngestTable.open(store_url, queue_id=QUEUE).standing.positions == {0: 6}
     commit_some(table, kit, times=1, start=6)
     assert reader.refresh().positions == {0: 7}
     assert TableReader.open(store_url, queue_id=QUEUE).snapshot.files.keys() == reader.snapshot.files.keys()

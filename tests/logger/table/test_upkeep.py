@@ -56,7 +56,7 @@ class Site:
             metrics=UpkeepMetrics(self.registry),
         )
         self.reader = TableReader.open(url, queue_id=queue_id)
-        self.position = self.table.snapshot.positions.get(0, 0)
+        self.position = self.table.standing.positions.get(0, 0)
 
     def ingest(self, date: str, *, apps: Iterable[int] = range(3), records: int = 1) -> None:
         """One commit; each record has a row of each app."""

@@ -62,7 +62,7 @@ def test_other_programs_read_the_table_as_it_is(gateway: Any, table_kit: ModuleT
         assert delta.transaction_version(f"{QUEUE}/0") == reader.snapshot.positions[0]
         assert delta.to_pyarrow_dataset().count_rows() == sum(entry.rows for entry in reader.snapshot.files.values())
         LogWriter(store).checkpoint(clean_up=True)
-        commit(table, table_kit, table.snapshot.positions[0] + 1)
+        commit(table, table_kit, table.standing.positions[0] + 1)
 
 
 def test_of_many_that_make_the_table_one_does(gateway: Any, place: str) -> None:
@@ -167,7 +167,7 @@ def test_a_commit_whose_every_answer_is_lost_is_there_once(
     commit(table, table_kit, 1)
     for fate in ("lose", "break"):
         meddler.rates = {fate: 0.5}
-        position = table.snapshot.positions[0] + 1
+        position = table.standing.positions[0] + 1
         _until_done(lambda position=position: commit(table, table_kit, position), [])
     meddler.rates = {}
     assert check(gateway, table_kit, place).positions(QUEUE) == {0: 3}
