@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from deis_logs.lines import Line, encode_line
 from deis_logs.safe import visible, visible_json
 from pipeline.limits import LINE_BYTES
+from pipeline.names import CONTROLLER_PROCESS
 
 OpenLine = tuple[str, int, int]
 """The row after which no newline stands yet: its source, offset and continuation."""
@@ -127,8 +128,11 @@ class TextRenderer:
 def label_of(*, process: str, pod: str, container: str) -> str:
     """Name a line's writer briefly: `web.x7k2p`; a container that is not the process's own is added: `web.x7k2p/proxy`.
 
-    Without a process it is `pod/container`.
+    Without a process it is `pod/container`; what the controller says about an app is `deis[controller]`, as users of
+    Deis know it.
     """
+    if process == CONTROLLER_PROCESS:
+        return "deis[controller]"
     if not process:
         return f"{pod}/{container}"
     label = f"{process}.{pod.rpartition('-')[2]}"

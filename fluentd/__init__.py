@@ -9,6 +9,8 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     openfile       a file of a run while it is held open
     identity       which source an open file is: new, known, or a copy
     outgoing       a chunk made of bytes of a source
+    controller     whose line of the Deis controller's log it is
+    appcut         chunks of that log, cut where the app changes
     surroundings   what all runs share
     run            the files of one run of one container, in the order of writing
     tree           all runs: what discovery found, which of them are hot, up to when everything is read

@@ -97,7 +97,9 @@ class Agent:
         self._pods = _pods(settings, registry)
         root = str(settings.pod_logs.absolute())
         self._discovery = Discovery(root, [part for part in settings.link_targets.split(":") if part])
-        around = Surroundings(self._origin, self._siblings, metrics, settings.close_seconds)
+        around = Surroundings(
+            self._origin, self._siblings, metrics, settings.close_seconds, settings.platform_namespace
+        )
         self._tree = Tree(around=around, choose=self._choose)
         self._budget = Budget(settings.inflight_bytes)
         self._keeper = CheckpointKeeper(

@@ -38,7 +38,7 @@ def send_on(
         flags |= Flag.MID_LINE
     sent, line_offsets, malformed = data, b"", 0
     if converter is not None and data:
-        data, converted = _convert(converter, data, mid_line=before.open_line)
+        data, converted = fit_chunk(converter, data, mid_line=before.open_line)
         sent, line_offsets, malformed = converted.data, converted.line_offsets, converted.malformed
     after = before.after(data)
     if flags & Flag.FINAL:
@@ -66,7 +66,7 @@ def declare_end(source: Source, *, origin: Origin) -> Outgoing | None:
     return Outgoing(chunk, source, source.position)
 
 
-def _convert(converter: DockerJsonToCri, data: bytes, *, mid_line: bool) -> tuple[bytes, CriData]:
+def fit_chunk(converter: DockerJsonToCri, data: bytes, *, mid_line: bool) -> tuple[bytes, CriData]:
     """Convert as much of `data` as fits into a chunk: lines that make no sense, and their offsets, can take more."""
     while True:
         converted = converter.convert(data, mid_line=mid_line)

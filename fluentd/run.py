@@ -5,9 +5,11 @@ something had been written to the next, or it is gone for good. A drained file i
 runtime that reopens its log at a rotation may still hold the old file for a moment.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 
+from fluentd.appcut import AppCutter, is_controller
 from fluentd.content import open_content
 from fluentd.discovery import FoundFile, Inode, Place
 from fluentd.dockerjson import DockerJsonToCri, looks_like_docker_json
@@ -86,6 +88,9 @@ class Run:
         self._unopened = ""
         self._missed = False
         self._now = 0.0
+        # The controller's only: what one look at it gave, a chunk for each change of the app.
+        self._cutter = AppCutter(self.identities) if is_controller(place, namespace=around.platform) else None
+        self._ready: deque[Outgoing] = deque()
         self._origin: Origin | None = None
         self._origin_at = 0.0
 
@@ -185,6 +190,9 @@ class Run:
         """
         self._now = now
         self.unsaved = False
+        if self._ready:
+            self.caught_up = False
+            return self._ready.popleft()
         self.caught_up = not (self._unopened or self._missed)
         self.problem = self._unopened
         try:
@@ -360,7 +368,15 @@ class Run:
         return _Wait.HERE if seen.replaced else self._send(file, source, seen.data, flags=Flag.FINAL)
 
     def _send(self, file: OpenFile, source: Source, data: bytes, *, flags: Flag = Flag.NONE) -> Outgoing:
-        outgoing, malformed = send_on(source, data, origin=self._whose(), converter=file.converter, flags=flags)
+        origin = self._whose()
+        if self._cutter is None:
+            outgoing, malformed = send_on(source, data, origin=origin, converter=file.converter, flags=flags)
+        else:
+            several, malformed = self._cutter.send_on(
+                source, data, origin=origin, converter=file.converter, flags=flags
+            )
+            outgoing = several[0]
+            self._ready.extend(several[1:])
         if malformed:
             self._around.tally.malformed(malformed)
         return outgoing

@@ -47,6 +47,13 @@ class AgentSettings(CommonSettings):
         validation_alias="AGENT_LINK_TARGETS",
         description="Folders, separated by `:`, into which links below `AGENT_POD_LOGS` may point; others are ignored.",
     )
+    platform_namespace: str = Field(
+        "deis",
+        max_length=63,
+        validation_alias="AGENT_PLATFORM_NAMESPACE",
+        description="Namespace of the platform. What its pod `deis-controller-...` says about an app, "
+        "`LEVEL [app]: text`, goes to that app's log; empty where there is no such controller.",
+    )
     inflight_bytes: int = Field(
         8 * MIB,
         ge=2 * MIB,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from fluentd.content import Content
+from fluentd.controller import Voices
 from pipeline.chunk import SourceId
 from pipeline.limits import FINGERPRINT_BYTES, RESUME_BYTES
 
@@ -19,11 +20,13 @@ class Position(msgspec.Struct, frozen=True, gc=False):
         offset: Of the next byte.
         before: The bytes before it, `RESUME_BYTES` at most: the file must still hold them when reading goes on.
         open_line: Whether what was sent ends in the middle of a physical line.
+        voices: Of the controller's log: whose the lines before it were; else `None`.
     """
 
     offset: int = 0
     before: bytes = b""
     open_line: bool = False
+    voices: Voices | None = None
 
     def after(self, data: bytes) -> "Position":
         """The position after sending `data`, the file's next bytes."""
@@ -32,7 +35,7 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
     def closed(self) -> "Position":
         """The same position, after the open line was declared complete."""
-        return Position(self.offset, self.before, open_line=False)
+        return Position(self.offset, self.before, open_line=False, voices=self.voices)
 
     def find_in(self, content: Content) -> "Position | None":
         """This position, or `None` when the bytes of `content` before it are others, or too few.
@@ -51,16 +54,18 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
         offset: See `Position`.
         hash: Of `Position.before`.
         open_line: See `Position`.
+        voices: See `Position`.
     """
 
     offset: int
     hash: bytes
     open_line: bool
+    voices: Voices | None = None
 
     @classmethod
     def of(cls, position: Position) -> "Mark":
         """The mark of a position."""
-        return cls(position.offset, hash_before(position.before), position.open_line)
+        return cls(position.offset, hash_before(position.before), position.open_line, position.voices)
 
     def find_in(self, content: Content) -> Position | None:
         """The position in `content`, or `None` when its bytes are others, or too few.
@@ -72,7 +77,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
         before = content.read_at(self.offset - size, size)
         if len(before) != size or hash_before(before) != self.hash:
             return None
-        return Position(self.offset, before, self.open_line)
+        return Position(self.offset, before, self.open_line, self.voices)
 
 
 def hash_before(before: bytes) -> bytes:
@@ -164,7 +169,7 @@ class Source:
     def restored(cls, known: Known) -> "Source":
         """A source that the checkpoint knew; its file is not found yet."""
         mark = known.mark
-        position = Position(mark.offset, b"", mark.open_line)
+        position = Position(mark.offset, b"", mark.open_line, mark.voices)
         name = SourceId(known.id)
         source = cls(known.base, known.generation, name, known.ordinal, position, mark, known.size, mark)
         source.persisted = True

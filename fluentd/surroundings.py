@@ -41,9 +41,11 @@ class Surroundings:
         siblings: Lists the files of one run now.
         tally: See `Tally`.
         close_seconds: How long a drained file is still watched.
+        platform: Namespace of the platform, whose controller speaks about apps; empty where there is none.
     """
 
     origin: Callable[[Place, int], Origin]
     siblings: Callable[[Place, int], list[FoundFile]]
     tally: Tally
     close_seconds: float
+    platform: str = ""

@@ -19,3 +19,6 @@ STATE_DIRECTORY: Final = "_state"
 
 DEAD_LETTERS_SUFFIX: Final = "-dead-letters"
 """The topic for records of a Kafka queue that are no packs: the queue's name with this at its end."""
+
+CONTROLLER_PROCESS: Final = "@controller"
+"""Process of a line that the Deis controller wrote about an app. No process that comes from outside has an `@`."""

@@ -17,6 +17,7 @@ from logger.reading.follow import End, Event, Watermark
 from logger.reading.hub import Lines
 from logger.reading.lines import Line, format_times, integers, lines_of_table, own_values, taken, texts
 from logger.reading.page import Page
+from pipeline.names import CONTROLLER_PROCESS
 
 NDJSON: Final = "application/x-ndjson"
 TEXT: Final = "text/plain; charset=utf-8"
@@ -27,8 +28,7 @@ SSE: Final = "text/event-stream"
 _encoder = msgspec.json.Encoder()
 # The contract's own pattern, for what follows the last dash of a pod's name.
 _POD_NAME = re.compile(r"(\w.*)-(\w.*)-(\w.*)-(\w.*)", re.ASCII)
-_CONTROLLER = "deis-controller"
-_CONTROLLER_LINE = re.compile(rb"^(INFO|WARN|DEBUG|ERROR)\s+(\[(\S+)\])+:(.*)", re.DOTALL)
+_CONTROLLER_LINE = re.compile(rb"(INFO|WARN|WARNING|DEBUG|ERROR|CRITICAL)\s+\[([^\s\]]+)\]:(.*)", re.DOTALL)
 
 
 def format_time(time_ns: int) -> str:
@@ -115,18 +115,20 @@ def _contract_time(time_ns: int) -> str:
     return _seconds(time_ns // 1_000_000_000)
 
 
-def app_line(time: str, app: str, tagged: str, _: str, message: bytes) -> bytes:
-    """A line of an app."""
+def app_line(time: str, app: str, process: str, tagged: str, message: bytes) -> bytes:
+    """A line of an app, or of the controller about it, as it was."""
+    if process == CONTROLLER_PROCESS:
+        return f"{time} deis[controller]: ".encode() + message
     return f"{time} {app}[{tagged}]: ".encode() + message
 
 
-def contract_line(time: str, app: str, tagged: str, container: str, message: bytes) -> bytes:
-    """A line of an app, or what the controller says about one."""
-    if container == _CONTROLLER:
+def contract_line(time: str, app: str, process: str, tagged: str, message: bytes) -> bytes:
+    """A line of an app, or what the controller says about one: of a message's first line the level and the text."""
+    if process == CONTROLLER_PROCESS:
         said = _CONTROLLER_LINE.match(message)
-        if said is not None and said[3] == app.encode():
-            return f"{time} deis[controller]: ".encode() + said[1] + b" " + said[4].strip()
-    return app_line(time, app, tagged, container, message)
+        if said is not None and said[2] == app.encode():
+            message = said[1] + b" " + said[3].strip()
+    return app_line(time, app, process, tagged, message)
 
 
 def joined_lines(
@@ -137,8 +139,9 @@ def joined_lines(
     goes_on: bool = False,
 ) -> list[bytes]:
     """One line for each line of `table`, whose rows are in reading order."""
-    tags = map(tag, texts(table["process"]), texts(table["release"]), texts(table["pod"]))
-    rows = zip(times, texts(table["app"]), tags, texts(table["container"]), contents(table), strict=True)
+    processes = texts(table["process"])
+    tags = map(tag, processes, texts(table["release"]), texts(table["pod"]))
+    rows = zip(times, texts(table["app"]), processes, tags, contents(table), strict=True)
     names = list(zip(texts(table["source"]), integers(table["offset"]).tolist(), strict=True))
     continued = (integers(table["continuation"]) > 0).tolist()
     lines: list[bytes] = []

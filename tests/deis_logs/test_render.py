@@ -100,6 +100,7 @@ def test_only_a_row_as_long_as_rows_get_is_taken_for_unfinished() -> None:
         ("web", "demo-web-5c8f-x7k2p", "proxy", "web.x7k2p/proxy"),
         ("", "tool-1", "main", "tool-1/main"),
         ("web", "single", "demo-web", "web.single"),
+        ("@controller", "deis-controller-5c8f-x7k2p", "deis-controller", "deis[controller]"),
     ],
 )
 def test_a_label_names_the_writer(process: str, pod: str, container: str, label: str) -> None:

@@ -102,7 +102,7 @@ class Steps:
 
     def _start(self) -> None:
         self.discovery = Discovery(str(self.root), self.link_targets)
-        around = Surroundings(self._origin, self._siblings, self.tally, CLOSE_SECONDS)
+        around = Surroundings(self._origin, self._siblings, self.tally, CLOSE_SECONDS, "deis")
         self.tree = Tree(around=around, choose=lambda _place, _restart: self.partition)
         if self.saved:
             for known in decode(self.saved).runs:

@@ -21,10 +21,13 @@ async def served(pipeline: Any, make: Any, serve: Any) -> AsyncIterator[Any]:
     pipeline.append(make.numbered("demo", 30, start=120))
     odd = [b"  leading", b"", b"\xff\xfe raw", b"tab\tcr\r", b"\x1b[31mred\x00", b"trailing  "]
     pipeline.append([make.row(app="odd", order_ns=BASE + n, offset=n, message=text) for n, text in enumerate(odd)])
-    said = [b"INFO [told]: scaled web=3 ", b"no tag", b"ERROR [another]: x"]
+    said = [b"INFO [told]: scaled web=3 ", b"  and goes on ", b"ERROR [another]: x", b"CRITICAL [told]: bad"]
     pipeline.append(
-        [make.row(app="told", order_ns=BASE + n, offset=n, message=text, container="deis-controller")
+        [make.row(app="told", order_ns=BASE + n, offset=n, message=text, process="@controller")
          for n, text in enumerate(said)]
+    )  # fmt: skip
+    pipeline.append(
+        [make.row(app="posing", order_ns=BASE, message=b"INFO [posing]: x", container="deis-controller")]
     )  # fmt: skip
     pipeline.append([make.row(app="a/b")], [make.row(app="with space")])
     async with serve(pipeline) as served:
@@ -105,14 +108,17 @@ async def test_message_bytes_are_as_they_were(served: Any) -> None:
 
 
 async def test_what_the_controller_says_of_an_app_has_its_own_form(served: Any) -> None:
-    """Only where it says it of this app; anything else is a line like any other, and no crash."""
+    """Also where a message goes on; a line of an app that calls its container so is a line like any other."""
     _, _, body = await served.get("/logs/told")
     start = b"2026-11-24T00:00:00+00:00 "
     assert body.splitlines() == [
         start + b"deis[controller]: INFO scaled web=3",
-        start + b"told[web.v3.x7k2p]: no tag",
-        start + b"told[web.v3.x7k2p]: ERROR [another]: x",
+        start + b"deis[controller]:   and goes on ",
+        start + b"deis[controller]: ERROR [another]: x",
+        start + b"deis[controller]: CRITICAL bad",
     ]
+    _, _, body = await served.get("/logs/posing")
+    assert body == start + b"posing[web.v3.x7k2p]: INFO [posing]: x\n"
 
 
 async def test_a_deleted_app_is_gone_at_once_and_may_come_back(served: Any, pipeline: Any, make: Any) -> None:
