@@ -2,10 +2,11 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -28,14 +29,23 @@ class Follower:
         app: Whose lines.
         on_line: Called in the follower's thread with each line and the time of its arrival (`time.time_ns()`).
         lines: How many of the last lines to begin with.
+        others: Where more loggers of the same queue answer: it goes on at the next one each time a connection ends.
     """
 
-    def __init__(self, port: int, app: str, on_line: Callable[[Line, int], None], *, lines: int = 10_000) -> None:
+    def __init__(
+        self,
+        port: int,
+        app: str,
+        on_line: Callable[[Line, int], None],
+        *,
+        lines: int = 10_000,
+        others: Sequence[int] = (),
+    ) -> None:
         self.app = app
         self.cursor = ""
         self.connections = 0
         self.reason = ""
-        self._port = port
+        self._ports = itertools.cycle([port, *others])
         self._lines = lines
         self._on_line = on_line
         self._stopping = threading.Event()
@@ -48,7 +58,7 @@ class Follower:
             pause(RETRY_SECONDS)
 
     def _follow(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=SILENCE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", next(self._ports), timeout=SILENCE_SECONDS)
         with contextlib.closing(connection):
             start = f"cursor={quote(self.cursor, safe='')}" if self.cursor else f"lines={self._lines}"
             connection.request("GET", f"/v1/apps/{quote(self.app)}/logs/follow?format=ndjson&{start}")

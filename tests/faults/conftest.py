@@ -89,7 +89,7 @@ def make_trial(tmp_path: Path) -> Iterator[MakeTrial]:
             writers = resources.enter_context(Writers(stack.pod_logs, seed=seed, **writing))
             followed: dict[str, list[Seen]] = {app: [] for app in writers.apps}
             followers = {
-                app: resources.enter_context(Follower(stack.ports["logger"], app, _keep(followed[app])))
+                app: resources.enter_context(Follower(stack.ports["logger"], app, keep_in(followed[app])))
                 for app in writers.apps
             }
             return Trial(stack, writers, followers, followed)
@@ -97,7 +97,9 @@ def make_trial(tmp_path: Path) -> Iterator[MakeTrial]:
         yield make
 
 
-def _keep(seen: list[Seen]) -> Callable[[Line, int], None]:
+def keep_in(seen: list[Seen]) -> Callable[[Line, int], None]:
+    """What a follower calls to have its lines in a list."""
+
     def keep(line: Line, _: int) -> None:
         place = f"source {line['source']} ordinal {line['ordinal']} offset {line['offset']} cursor {line['cursor']}"
         seen.append(Seen(line["message"], place))

@@ -1,11 +1,11 @@
-"""A real cluster under writers, and the verdict on what the table holds afterwards."""
+"""A real cluster under writers and followers, and the verdict on what each reader has in the end."""
 
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from demo.numbered import Writers, find_faults
+from demo.follower import Follower
+from demo.numbered import Seen, Writers, find_faults
+from demo.prober import Prober
 from demo.stack import StackError, get, wait_until
 from pipeline.names import TABLE_DIRECTORY
 
@@ -46,10 +48,12 @@ def _fault_kit() -> ModuleType:
 
 @dataclass
 class Trial:
-    """A cluster, and the writers of its nodes."""
+    """A cluster, the writers of its nodes, and what followers saw, by app."""
 
     cluster: real_cluster.Cluster
     writers: list[Writers]
+    followers: dict[str, Follower] = field(default_factory=dict)
+    followed: dict[str, list[Seen]] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Start brokers, gateway, all agents and loggers, and the writers."""
@@ -58,6 +62,27 @@ class Trial:
         self.cluster.wait_ready(*self.cluster.agents, *self.cluster.loggers)
         for writers in self.writers:
             writers.start()
+
+    @contextmanager
+    def probing(self, *names: str) -> Iterator[Prober]:
+        """Probe loggers inside the block, as far as they run; all of them if none is named.
+
+        What has been answered wrongly is held against them at its end, and how they answered is printed.
+        """
+        cluster = self.cluster
+
+        def running() -> dict[str, int]:
+            return {name: cluster.ports[name] for name in cluster.running(names or cluster.loggers)}
+
+        with Prober(cluster.queue_url, running) as prober:
+            yield prober
+            prober.stop()
+        print(  # noqa: T201 - for whoever looks at a long form
+            f"answers {dict(prober.outcomes())}, of loggers that are ready {dict(prober.outcomes(ready=True))}, "
+            f"at most {prober.unanswered_seconds():.1f} s between whole ones"
+        )
+        faults = prober.faults()
+        assert not faults, f"{len(faults)} faults\n" + "\n".join(faults[:40]) + "\n" + self.said()
 
     def rows(self) -> int:
         """How many rows the table has."""
@@ -98,15 +123,29 @@ class Trial:
             settled = ""
         except StackError as error:  # the verdict below names the lines
             settled = f"{error}: {self.rows()} of {self.written()}"
+        self._settle_followers()
         self.cluster.stop(*names)
-        table = _fault_kit().read_table(self.cluster.store)
+        readers = {"table": _fault_kit().read_table(self.cluster.store)}
+        if self.followers:
+            readers["follower"] = self.followed
         faults = [
-            fault
+            f"{reader}: {app}: {fault}"
+            for reader, seen in readers.items()
             for writers in self.writers
             for app in writers.apps
-            for fault in find_faults(table.get(app, []), writers.written(app))
+            for fault in find_faults(seen.get(app, []), writers.written(app))
         ]
         assert not faults, f"{settled}\n{len(faults)} faults\n" + "\n".join(faults[:60]) + "\n" + self.said()
+
+    def _settle_followers(self) -> None:
+        """Wait until followers have as many lines as were written; the verdict names those that they lack."""
+        due = {app: sum(writers.written(app).values()) for writers in self.writers for app in writers.apps}
+        with suppress(StackError):
+            wait_until(
+                lambda: all(len(seen) >= due[app] for app, seen in self.followed.items()),
+                seconds=SETTLE_SECONDS,
+                what="all lines with the followers",
+            )
 
     def said(self) -> str:
         """Warnings and errors of all services."""
@@ -130,7 +169,14 @@ def make_trial(tmp_path: Path) -> Iterator[MakeTrial]:
         pytest.skip(f"real cluster: {missing} on this machine")
     with ExitStack() as resources:
 
-        def make(*, seed: int = 1, settings: dict[str, str] | None = None, writing: Any = None, **more: Any) -> Trial:
+        def make(
+            *,
+            seed: int = 1,
+            settings: dict[str, str] | None = None,
+            writing: Any = None,
+            following: bool = False,
+            **more: Any,
+        ) -> Trial:
             cluster = resources.enter_context(
                 real_cluster.Cluster(tmp_path, settings={**SETTINGS, **(settings or {})}, **more)
             )
@@ -145,9 +191,22 @@ def make_trial(tmp_path: Path) -> Iterator[MakeTrial]:
                 )
                 for number, agent in enumerate(cluster.agents)
             ]
-            return Trial(cluster, writers)
+            trial = Trial(cluster, writers)
+            if following:
+                _follow(trial, resources)
+            return trial
 
         yield make
+
+
+def _follow(trial: Trial, resources: ExitStack) -> None:
+    """Follow each app, beginning at one of the loggers and going on at the next one."""
+    ports = [trial.cluster.ports[name] for name in trial.cluster.loggers]
+    for number, app in enumerate(app for writers in trial.writers for app in writers.apps):
+        first, *others = ports[number % len(ports) :] + ports[: number % len(ports)]
+        trial.followed[app] = []
+        keep = _fault_kit().keep_in(trial.followed[app])
+        trial.followers[app] = resources.enter_context(Follower(first, app, keep, others=others))
 
 
 @pytest.fixture

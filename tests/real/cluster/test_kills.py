@@ -1,4 +1,4 @@
-"""`kill -9` of brokers, agents and loggers loses, doubles and reorders nothing in the table."""
+"""`kill -9` of brokers, agents and loggers loses, doubles and reorders nothing in the table, nor for who follows."""
 
 import os
 import random
@@ -20,7 +20,7 @@ def test_kills_of_brokers_agents_and_loggers_lose_double_and_reorder_nothing(
 ) -> None:
     print(f"CLUSTER_SEED={SEED}")  # noqa: T201 - what repeats a failed run
     rng = random.Random(SEED)
-    trial = make_trial(seed=SEED)
+    trial = make_trial(seed=SEED, following=True)
     trial.begin()
     cluster = trial.cluster
     killed: list[str] = []

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,20 +13,46 @@ from demo.stack import get, pause, wait_until
 pytestmark = [pytest.mark.real, pytest.mark.faults, pytest.mark.slow]
 
 
-def test_loggers_that_join_and_leave_in_order_lose_and_double_nothing(
+def test_loggers_that_join_and_leave_in_order_lose_and_double_nothing_for_any_reader(
     make_trial: Callable[..., Any], long_form: bool
 ) -> None:
-    trial = make_trial(seed=11)
+    trial = make_trial(seed=11, following=True)
     trial.begin()
     cluster = trial.cluster
-    for number in range(12 if long_form else 3):
-        name = cluster.loggers[number % len(cluster.loggers)]
-        cluster.stop(name)
-        # What the others have taken over is committed by them while this one is away.
-        trial.wait_rows(trial.written())
-        cluster.start(name)
-        cluster.wait_ready(name)
-        pause(10 if long_form else 2)
+    with trial.probing() as prober:
+        for number in range(6 if long_form else 3):
+            name = cluster.loggers[number % len(cluster.loggers)]
+            cluster.stop(name)
+            pause(10 if long_form else 5)
+            cluster.start(name)
+            pause(10 if long_form else 5)
+    cluster.wait_ready(*cluster.loggers)
+    assert prober.outcomes()["whole"] > prober.outcomes()["partial"], prober.outcomes()
+    trial.verdict()
+
+
+def test_a_killed_owner_makes_answers_partial_until_the_takeover_and_they_say_so(
+    make_trial: Callable[..., Any],
+) -> None:
+    trial = make_trial(seed=15, following=True)
+    trial.begin()
+    cluster, killed = trial.cluster, trial.cluster.loggers[2]
+    survivors = [name for name in cluster.loggers if name != killed]
+    wait_until(
+        lambda: all(trial.owned(name) for name in cluster.loggers), seconds=60, what="shards at each", every_seconds=0.2
+    )
+    with trial.probing(*survivors) as prober:
+        wait_until(lambda: prober.outcomes()["whole"] >= 10, seconds=60, what="whole answers")
+        cluster.kill(killed)
+        dead_at = time.monotonic()
+        wait_until(lambda: prober.outcomes(since=dead_at)["partial"] > 0, seconds=60, what="a partial answer")
+        wait_until(lambda: prober.asked[-1].outcome == "whole", seconds=60, what="a whole answer")
+        taken_at = time.monotonic()
+        print(f"partial for {taken_at - dead_at:.1f} s: {dict(prober.outcomes(since=dead_at))}")  # noqa: T201
+        wait_until(lambda: prober.outcomes(since=taken_at)["whole"] >= 20, seconds=60, what="twenty whole answers")
+        assert not prober.outcomes(since=taken_at)["partial"]
+    cluster.start(killed)
+    cluster.wait_ready(killed)
     trial.verdict()
 
 
