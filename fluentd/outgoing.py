@@ -1,11 +1,23 @@
 """A chunk on its way: made from bytes of a source, which it moves on."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from fluentd.dockerjson import CriData, DockerJsonToCri
 from fluentd.source import Position, Source
 from pipeline.chunk import Chunk, Flag, Origin, cut_chunk
 from pipeline.limits import CHUNK_BYTES
+
+
+class Sendable(Protocol):
+    """A chunk, and who is told when the queue has it."""
+
+    @property
+    def chunk(self) -> Chunk:
+        """What is sent."""
+
+    def acknowledge(self) -> None:
+        """The queue has it durably."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +27,10 @@ class Outgoing:
     chunk: Chunk
     source: Source
     after: Position
+
+    def acknowledge(self) -> None:
+        """See `Sendable`."""
+        self.source.acknowledged = self.after
 
 
 def send_on(

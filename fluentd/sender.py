@@ -14,7 +14,7 @@ import structlog
 import zstandard
 
 from fluentd.metrics import AgentMetrics
-from fluentd.outgoing import Outgoing
+from fluentd.outgoing import Sendable
 from pipeline.errors import RetriableError
 from pipeline.failpoints import failpoint
 from pipeline.limits import KIB, LINGER_SECONDS, MIB, PACK_RAW_BYTES
@@ -94,7 +94,7 @@ class QueueTrouble:
 
 @dataclass(slots=True)
 class _Pack:
-    outgoing: list[Outgoing] = field(default_factory=list)
+    outgoing: list[Sendable] = field(default_factory=list)
     raw_bytes: int = 0
     opened_at: float = 0.0
     heartbeat_ns: int = 0
@@ -169,7 +169,7 @@ class Lane:
         self._closing = False
         self.oldest_at = 0.0
 
-    def put(self, outgoing: Outgoing) -> None:
+    def put(self, outgoing: Sendable) -> None:
         """Append a chunk to the open pack."""
         size = encoded_size(outgoing.chunk)
         pack = self._packs[-1] if self._packs else None
@@ -259,7 +259,7 @@ class Lane:
     def _acknowledge(self, packs: list[_Pack], sent_bytes: int) -> None:
         for pack in packs:
             for one in pack.outgoing:
-                one.source.acknowledged = one.after
+                one.acknowledge()
             self._budget.give(pack.raw_bytes)
         self.oldest_at = 0.0
         failpoint("agent.acked")
@@ -282,7 +282,7 @@ class Sender:
     def __init__(self, lanes: list[Lane]) -> None:
         self._lanes = lanes
 
-    def put(self, partition: int, outgoing: Outgoing) -> None:
+    def put(self, partition: int, outgoing: Sendable) -> None:
         """See `Lane.put`."""
         self._lanes[partition].put(outgoing)
 
