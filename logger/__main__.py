@@ -1,10 +1,11 @@
-"""`python -m logger`: the logger alone. With `replay` or `skip`: see `logger.commands`."""
+"""`python -m logger`: the logger alone. With a command: what an operator does by hand, see `logger.commands`."""
 
 import argparse
 import asyncio
 import sys
 
 from logger import aggregator, commands
+from logger.ingest.gaps import GapName
 from logger.settings import LoggerSettings
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.failpoints import arm
@@ -31,17 +32,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _do(asked: argparse.Namespace, settings: LoggerSettings) -> int:
+    """Do what is asked: data to stdout, words to stderr."""
     try:
-        told = asyncio.run(commands.replay(settings) if asked.command == "replay" else _skip(asked, settings))
+        data, words = asyncio.run(_asked(asked, settings))
     except PipelineError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stderr.write(f"{told}\n")
+    sys.stdout.write(data)
+    sys.stderr.write(f"{words}\n")
     return 0
 
 
-async def _skip(asked: argparse.Namespace, settings: LoggerSettings) -> str:
-    return "\n".join([await commands.skip(settings, shard) for shard in asked.shard])
+async def _asked(asked: argparse.Namespace, settings: LoggerSettings) -> tuple[str, str]:
+    match asked.command:
+        case "replay":
+            return "", await commands.replay(settings)
+        case "skip":
+            return "", "\n".join([await commands.skip(settings, shard) for shard in asked.shard])
+        case "gaps":
+            return await commands.gaps(settings)
+        case "accept-gap":
+            return "", await commands.accept_gap(settings, asked.gap)
+        case "groups":
+            return await commands.groups(settings)
+        case _:
+            return "", await commands.forget_group(settings, asked.group)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,7 +65,20 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("replay", help="send records that were kept aside, and can be read now, back into the queue")
     skip = actions.add_parser("skip", help="go on with a shard whose position the queue no longer has")
     skip.add_argument("--shard", type=int, action="append", required=True, help="its number; may be repeated")
+    actions.add_parser("gaps", help="list bytes that are missing and hold Complete-Up-To, one gap a line")
+    accept = actions.add_parser("accept-gap", help="declare gaps lost, so that nothing waits for them any more")
+    accept.add_argument("gap", type=_gap, nargs="+", help="its name: the first column of what `gaps` lists")
+    actions.add_parser("groups", help="list the consumer groups of a queue of one machine, and what each holds")
+    forget = actions.add_parser("forget-group", help="let a consumer group that is abandoned hold no more records")
+    forget.add_argument("group", help="its name")
     return parser
+
+
+def _gap(text: str) -> GapName:
+    try:
+        return GapName.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 if __name__ == "__main__":

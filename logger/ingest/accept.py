@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import Final
 
 from logger.ingest.accepted import Accepted, Beat, Mark, RunKey, Tracked, facts_of, run_key
+from logger.ingest.gaps import Gaps, gap_bytes
 from logger.ingest.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
 from pipeline.chunk import Flag, Origin
 from pipeline.errors import FormatError
@@ -62,6 +63,8 @@ class Progress:
             run_key(run.origin): run for run in state.runs if run.pending or run.open
         }
         self._pruned_ns = state.pruned_ns
+        self._accepted_bytes = state.accepted_bytes
+        self._gap_bytes = sum(map(gap_bytes, state.runs))
         self._inherited: Mapping[RunKey, RunState] = {}
         self._sources: dict[bytes, Tracked] = {}
         self._track(state.runs)
@@ -80,7 +83,8 @@ class Progress:
     def state(self) -> ShardState:
         """The resume state at `next_offset`. Shares its parts: encode it before the next record is accepted."""
         self._note_pending()
-        return ShardState(self.next_offset, self.clock_ns, self._pruned_ns, self.nodes, list(self.runs.values()))
+        runs = list(self.runs.values())
+        return ShardState(self.next_offset, self.clock_ns, self._pruned_ns, self.nodes, runs, self._accepted_bytes)
 
     def heartbeats(self) -> dict[str, int]:
         """For each node that is heard of, up to when its lines are complete; 0 while unknown."""
@@ -114,12 +118,13 @@ class Progress:
             for hole in source.holes:
                 if not hole.declared:
                     self._open_gap(hole.node)
+        self._gap_bytes += gap_bytes(run)
         self._track([run])
         return run
 
-    def open_gaps(self) -> int:
-        """How many holes were not declared, over all sources."""
-        return sum(node.gaps for node in self.nodes.values())
+    def gaps(self) -> Gaps:
+        """What is missing and was not declared, over all sources."""
+        return Gaps(sum(node.gaps for node in self.nodes.values()), self._gap_bytes, self._accepted_bytes)
 
     def accept(self, body: PackBody, queue_offset: int, time_ns: int, out: Accepted) -> None:
         """Take the next record's new bytes into `out`; `time_ns` is when the queue took the record."""
@@ -225,6 +230,7 @@ class Progress:
             left += parts
             if not hole.declared:
                 self.nodes[hole.node].gaps += len(parts) - 1
+                self._gap_bytes -= end - start
         state.holes = left
         return filled
 
@@ -239,6 +245,7 @@ class Progress:
             self._open_gap(out.node)
             out.gaps += 1
             out.gap_bytes += known - state.next
+            self._gap_bytes += known - state.next
         if header.start > known:
             state.holes.append(Hole(known, header.start, True, out.node))  # noqa: FBT003 - wire struct
         return Mark.BROKEN
@@ -287,3 +294,4 @@ class Progress:
             if not hole.declared:
                 self.nodes[hole.node].gaps -= 1
                 out.given_up_bytes += hole.end - hole.start
+                self._gap_bytes -= hole.end - hole.start

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from logger.head import Head
 from logger.ingest.accepted import Accepted
 from logger.ingest.assemble import Assembled
+from logger.ingest.gaps import Gaps
 
 _NS = 1_000_000_000
 _COMMIT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -22,6 +23,9 @@ class IngestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(name, text, ["shard"], registry=registry)
 
         self.records = counter("logger_records", "Records taken from the queue.")
         self.bytes = counter("logger_bytes", "Raw bytes of log files that were new.")
@@ -37,23 +41,33 @@ class IngestMetrics:
         self.dead_letters_dropped = counter("logger_dead_letters_dropped", "Bad records that could not be kept aside.")
         self.lost_records = counter("logger_lost_records", "Records that the queue dropped before they were read.")
         self.fenced = counter("logger_fenced", "Shards dropped since another logger had committed them.")
-        self.blocked = Gauge(
+        self.blocked = gauge(
             "logger_blocked_records",
             "Records that the queue dropped unread: the shard waits for `python -m logger skip`.",
-            ["shard"],
-            registry=registry,
         )
         self.commits = counter("logger_commits", "Commits to the table.")
         self.commit_failures = counter("logger_commit_failures", "Commits that the store refused; they are repeated.")
-        self.open_gaps = Gauge("logger_open_gaps", "Missing ranges not declared lost.", ["shard"], registry=registry)
+        self.open_gaps = gauge("logger_open_gaps", "Missing ranges not declared lost: each holds `Complete-Up-To`.")
+        self.open_gap_bytes = gauge("logger_open_gap_bytes", "Bytes of these ranges.")
+        self.accepted_gap_bytes = gauge(
+            "logger_accepted_gap_bytes", "Missing bytes that `python -m logger accept-gap` has declared lost so far."
+        )
         self.commit_seconds = Histogram(
             "logger_commit_seconds", "Build, write and commit.", buckets=_COMMIT_BUCKETS, registry=registry
         )
 
     def forget(self, shard: int) -> None:
         """Show no more of a shard that another logger has."""
-        with contextlib.suppress(KeyError):
-            self.open_gaps.remove(str(shard))
+        for shown in (self.open_gaps, self.open_gap_bytes, self.accepted_gap_bytes):
+            with contextlib.suppress(KeyError):
+                shown.remove(str(shard))
+
+    def show_gaps(self, shard: int, gaps: Gaps) -> None:
+        """Show what is missing in a shard."""
+        name = str(shard)
+        self.open_gaps.labels(name).set(gaps.count)
+        self.open_gap_bytes.labels(name).set(gaps.bytes)
+        self.accepted_gap_bytes.labels(name).set(gaps.accepted_bytes)
 
     def count(self, accepted: Accepted, made: Assembled) -> None:
         """Count one batch."""

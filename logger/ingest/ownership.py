@@ -6,6 +6,7 @@
                          '--> load: position and state from the table --> head.resume --> fetch
     FencedError (table) ----> drop, and load again if the assignment still names the shard
     out of range (queue) ---> no more fetches of it until somebody has moved its position: `python -m logger skip`
+    an operator's commit ---> drop, and load again: `skip`, or a gap that was accepted
 
 Ownership by assignment keeps two loggers from doing the same work, no more: one that was stopped still believes in its
 old assignment. What keeps rows from being lost or doubled is the fence of the table's commit. So whatever was committed
@@ -27,7 +28,7 @@ from logger.head import Head
 from logger.ingest.accepted import newest_runs
 from logger.ingest.deadletters import KeepsBadRecords
 from logger.ingest.metrics import IngestMetrics
-from logger.ingest.resume import ShardState, decode_state, decode_summary
+from logger.ingest.resume import ShardState, decode_state
 from logger.ingest.shard import Shard
 from logger.ingest.threads import Threads
 from pipeline.errors import (
@@ -50,7 +51,8 @@ RECHECK_SECONDS: Final = 1.0
 FENCED_SECONDS: Final = 2.5
 """A shard that was fenced is not taken back sooner: by then a member that the group takes for gone has been told."""
 
-_BLOCKED_SECONDS: Final = 5.0
+_COMMANDS_SECONDS: Final = 5.0
+"""How often the table is looked at for what an operator has done to a shard that waits for it."""
 
 
 class TakesShards(Protocol):
@@ -59,8 +61,8 @@ class TakesShards(Protocol):
     def take(self, shards: Collection[int]) -> dict[int, tuple[int, bytes]]:
         """Position and resume state; fences later commits against them."""
 
-    def look(self, shards: Collection[int], *, known: Mapping[int, int]) -> dict[int, tuple[int, bytes]]:
-        """Ids and resume states that are not known yet."""
+    def moved(self, shards: Collection[int]) -> dict[int, int]:
+        """Those that somebody else has committed meanwhile, and their positions."""
 
     def states_of_other_queues(self) -> list[bytes]:
         """Resume states of the queues that the table was fed from before."""
@@ -155,7 +157,7 @@ class Ownership:
         """Drop what is gone and load what is new, as far as it is time for it. Raises as `begin` does."""
         owned = self._consumer.assignment.partitions
         await self.drop(self.shards.keys() - owned)
-        await self._look_at_blocked()
+        await self._look_for_commands()
         now = asyncio.get_running_loop().time()
         missing = {number for number in owned - self.shards.keys() if self._not_before.get(number, now) <= now}
         if missing:
@@ -181,13 +183,21 @@ class Ownership:
         Raises:
             FencedError: This logger is meant to be the only one, and is not any more.
         """
-        if not self._shared:
+        if not self._shared and not await self._only_changed(shards):
             raise error
         self._metrics.fenced.inc(len(shards))
         log.warning("fenced: another logger has committed these shards", error=str(error))
         again = asyncio.get_running_loop().time() + FENCED_SECONDS
         self._not_before |= dict.fromkeys(shards, again)
         await self.drop(shards)
+
+    async def _only_changed(self, shards: Collection[int]) -> bool:
+        """Whether those who committed shards left their positions alone, as no other logger would."""
+        try:
+            moved = await self._threads.run(lambda: self._table.moved(shards))
+        except StoreUnavailableError:
+            return False
+        return all(max(self.committed.get(number, 0), 0) == position for number, position in moved.items())
 
     async def move(self, error: OffsetOutOfRangeError) -> None:
         """Do what is to be done about a position that the queue does not have.
@@ -223,6 +233,7 @@ class Ownership:
                 self.shards[number] = shard
                 self.committed[number] = position
                 self._not_before.pop(number, None)
+                self._metrics.show_gaps(number, shard.gaps())
                 self._head.resume(number, shard.next_offset, shard.heartbeats())
         self._health.ready("store")
         self._begun = True
@@ -266,18 +277,20 @@ class Ownership:
         if self.blocked.pop(number, None) is not None:
             self._metrics.blocked.remove(str(number))
 
-    async def _look_at_blocked(self) -> None:
-        """Find out whether an operator has moved a shard's position in the table; then it is loaded from there."""
+    async def _look_for_commands(self) -> None:
+        """Find out whether an operator has changed a shard that may wait for that; then it is loaded anew."""
         now = asyncio.get_running_loop().time()
-        blocked = self.blocked.keys() & self.shards.keys()
-        if not blocked or now < self._look_at:
+        waiting = {number for number, shard in self.shards.items() if number in self.blocked or shard.gaps().count}
+        if not waiting or now < self._look_at:
             return
-        self._look_at = now + _BLOCKED_SECONDS
-        for number, (_, blob) in (await self._threads.run(lambda: self._table.look(blocked, known={}))).items():
-            position, old = decode_summary(blob).next_offset, self.shards.get(number)
-            if old is not None and position > old.next_offset:
-                self.count_lost(number, old.next_offset, position)
-                await self.drop([number])
+        self._look_at = now + _COMMANDS_SECONDS
+        for number, position in (await self._threads.run(lambda: self._table.moved(waiting))).items():
+            shard = self.shards.get(number)
+            if shard is None:
+                continue
+            if number in self.blocked and position > shard.next_offset:
+                self.count_lost(number, shard.next_offset, position)
+            await self.drop([number])
 
     def _say_health(self) -> None:
         assignment = self._consumer.assignment

@@ -168,6 +168,7 @@ class ShardState(msgspec.Struct, array_like=True):
         pruned_ns: `clock_ns` when old sources were last forgotten.
         nodes: By name.
         runs: In the order of their first chunk.
+        accepted_bytes: Missing bytes that an operator has accepted as lost, since the queue was made.
     """
 
     next_offset: int
@@ -175,6 +176,7 @@ class ShardState(msgspec.Struct, array_like=True):
     pruned_ns: int = 0
     nodes: dict[str, NodeState] = {}
     runs: list[RunState] = []
+    accepted_bytes: int = 0
 
 
 class StateSummary(msgspec.Struct, array_like=True):

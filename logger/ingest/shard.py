@@ -11,6 +11,7 @@ from logger.ingest.accept import Progress, check_pack
 from logger.ingest.accepted import RunKey
 from logger.ingest.assemble import assemble
 from logger.ingest.deadletters import KeepsBadRecords
+from logger.ingest.gaps import Gaps
 from logger.ingest.metrics import IngestMetrics
 from logger.ingest.resume import RunState, ShardState
 from logger.rows import Batch
@@ -79,6 +80,10 @@ class Shard:
         """See `logger.ingest.accept.Progress.heartbeats`."""
         return self._progress.heartbeats()
 
+    def gaps(self) -> Gaps:
+        """See `logger.ingest.accept.Progress.gaps`."""
+        return self._progress.gaps()
+
     def inherit(self, runs: Mapping[RunKey, RunState]) -> None:
         """See `logger.ingest.accept.Progress.inherit`."""
         self._progress.inherit(runs)
@@ -112,7 +117,7 @@ class Shard:
         made = assemble(accepted, progress, shard=self._number, first_offset=first, arrived_ns=self._now_ns())
         self._metrics.records.inc(taken)
         self._metrics.count(accepted, made)
-        self._metrics.open_gaps.labels(str(self._number)).set(progress.open_gaps())
+        self._metrics.show_gaps(self._number, progress.gaps())
         if accepted.gaps:
             log.error("bytes are missing", shard=self._number, gaps=accepted.gaps, bytes=accepted.gap_bytes)
         return taken, made.batch

@@ -21,6 +21,7 @@ Modules, lower ones know nothing of higher ones::
     writer               the thread that owns the writing connection
     producer, consumer   the two interfaces of `pipeline.queue`
     lag                  what /metrics shows of all this
+    groups               consumer groups, listed and forgotten by hand
 """
 
 from pipeline.queue.sqlite.consumer import SqliteConsumer

@@ -176,6 +176,7 @@ def _commit(database: Database, group: str, positions: Mapping[int, int]) -> Non
         parts = bounds(connection)
         for partition, position in positions.items():
             _check_range(parts, partition, max(position, parts[partition].start) if partition in parts else position)
+        register(connection, group)  # one that was forgotten while it is read, or it would hold all of some partitions
         connection.executemany(
             "INSERT OR REPLACE INTO positions VALUES (?, ?, ?)",
             [(group, partition, position) for partition, position in positions.items()],

@@ -98,7 +98,7 @@ class Slow:
 class Logger:
     """One logger, running."""
 
-    def __init__(self, member: Member, table: Slow, folder: Path, flush_seconds: float) -> None:
+    def __init__(self, member: Member, table: Slow, folder: Path, *, flush_seconds: float, shared: bool) -> None:
         self.member, self.table = member, table
         self.registry, self.health, self.stopping = CollectorRegistry(), Health(), asyncio.Event()
         self.metrics = IngestMetrics(self.registry)
@@ -114,7 +114,7 @@ class Logger:
             head=self.head,
             make_shard=make_shard,
             dead_letters=dead_letters,
-            shared=True,
+            shared=shared,
             flush_seconds=flush_seconds,
             flush_bytes=10**7,
             metrics=self.metrics,
@@ -158,13 +158,13 @@ class Site:
         await self.producer.send(shard, [pack])
 
     @contextlib.asynccontextmanager
-    async def logger(self, *shards: int, flush_seconds: float = 60.0) -> AsyncIterator[Logger]:
+    async def logger(self, *shards: int, flush_seconds: float = 60.0, shared: bool = True) -> AsyncIterator[Logger]:
         """A logger inside the block, ended there by a crash unless it was told to stop."""
         consumer = await open_consumer(self.url, group="logger")
         member = Member(consumer)
         member.assign(*shards)
         table = Slow(await asyncio.to_thread(IngestTable.open, self.store_url, queue_id=consumer.queue_id))
-        logger = Logger(member, table, self.folder, flush_seconds)
+        logger = Logger(member, table, self.folder, flush_seconds=flush_seconds, shared=shared)
         try:
             async with asyncio.TaskGroup() as group:
                 task = group.create_task(logger.ingest.run(logger.stopping))
@@ -202,7 +202,7 @@ class Site:
 async def site(tmp_path: Path, run: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     monkeypatch.setattr(ownership, "FENCED_SECONDS", 0.05)
     monkeypatch.setattr(ownership, "RECHECK_SECONDS", 0.05)
-    monkeypatch.setattr(ownership, "_BLOCKED_SECONDS", 0.05)
+    monkeypatch.setattr(ownership, "_COMMANDS_SECONDS", 0.05)
     made = Site(tmp_path, run)
     await made.open()
     yield made

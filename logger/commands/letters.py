@@ -1,30 +1,22 @@
-"""What an operator does by hand: `python -m logger replay` and `python -m logger skip`.
+"""`python -m logger replay`: records that were kept aside, and can be read now, go back into the queue.
 
-Both work beside running loggers. `replay` sends records that were kept aside, and can be read now, back into the queue;
-what is known of them already is trimmed, so it may be repeated. `skip` moves the position of a shard in the table to
-the oldest record that the queue has: the loss of what lies between is said, and its owner goes on from there.
+What is known of them already is trimmed, so it may be repeated.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
 
 import zstandard
 
 from logger.ingest.accept import check_pack
 from logger.ingest.deadtopic import GROUP as DEAD_LETTERS_GROUP
 from logger.ingest.deadtopic import DeadLetter, dead_letters_url, decode_letter
-from logger.ingest.resume import decode_state, encode_state
 from logger.settings import LoggerSettings
-from logger.table.writer import IngestTable
-from pipeline.errors import FatalError, FencedError, FormatError
+from pipeline.errors import FormatError
 from pipeline.limits import MIB, PACK_BYTES
 from pipeline.pack import decode_pack
 from pipeline.queue import Consumer, Producer, open_consumer, open_producer
-
-_ATTEMPTS: Final = 10
 
 
 async def replay(settings: LoggerSettings) -> str:
@@ -40,42 +32,6 @@ async def replay(settings: LoggerSettings) -> str:
         return await _replay_folder(Path(settings.dead_letters), producer)
     finally:
         await producer.close()
-
-
-async def skip(settings: LoggerSettings, shard: int) -> str:
-    """Move a shard that stands before the queue's oldest record to it; says what was lost.
-
-    Raises:
-        FatalError: The shard is of no such queue, or stands behind its end.
-        PipelineError: Queue or store do not answer.
-    """
-    consumer = await open_consumer(settings.queue_url, group=DEAD_LETTERS_GROUP)
-    try:
-        starts, ends = await consumer.starts(), await consumer.ends()
-        if shard not in starts:
-            raise FatalError(f"shard {shard}: the queue has shards 0 to {consumer.partitions - 1}")
-        table = await asyncio.to_thread(IngestTable.open, settings.store_url, queue_id=consumer.queue_id)
-        return await asyncio.to_thread(_skip, table, shard, starts[shard], ends[shard])
-    finally:
-        await consumer.close()
-
-
-def _skip(table: IngestTable, shard: int, start: int, end: int) -> str:
-    for _ in range(_ATTEMPTS):
-        taken = table.take([shard])
-        if shard not in taken:
-            return f"shard {shard} has no position yet: it begins where the queue does"
-        position, blob = taken[shard]
-        if position > end:
-            raise FatalError(f"shard {shard} stands at {position}, the queue ends at {end}: it needs a new topic")
-        if position >= start:
-            return f"shard {shard} stands at {position}, which the queue has: nothing to skip"
-        state = decode_state(blob)
-        state.next_offset = start
-        with contextlib.suppress(FencedError):  # its owner has committed meanwhile: look again
-            table.commit(parts={}, positions={shard: start}, states={shard: encode_state(state)})
-            return f"shard {shard}: {start - position} records are lost, from {position} on; it goes on at {start}"
-    raise FatalError(f"shard {shard} is being committed by its owner: nothing to skip")
 
 
 async def _replay_folder(folder: Path, producer: Producer) -> str:
