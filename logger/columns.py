@@ -1,19 +1,22 @@
 """Rows as Arrow tables in `logger.rows.SCHEMA`.
 
-The messages are the bulk of it, and are copied once, by Arrow, in the order wanted (see `logger.rows.lines_array`).
+The messages are the bulk of it, and are copied by Arrow in the order wanted, out of the buffers in which they came (see
+`Lines`). What is never there is a second copy of them all: memory that a process takes for the first time costs it as
+much CPU as copying would, and more on a machine whose host has to find it first.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from logger.rows import SCHEMA, Batch, ChunkFacts, lines_array
+from logger.rows import SCHEMA, UINT16_CODES, Batch, ChunkFacts, lines_array
 from pipeline.cri import STREAMS
-from pipeline.limits import MIB
+from pipeline.limits import KIB, MIB
 
 _I64 = npt.NDArray[np.int64]
 _I32 = npt.NDArray[np.int32]
@@ -21,6 +24,9 @@ _I32 = npt.NDArray[np.int32]
 _SLICE_BYTES: Final = 8 * MIB
 """Bytes of messages in one piece of a column. Arrow lets a longer one grow by doubling, and every new page of memory
 costs: in one piece it took three times as long."""
+
+_GROUP_BYTES: Final = 256 * KIB
+"""Batches are put together up to this; larger ones, the bulk at full load, stay where they are."""
 
 _BLOCK_ROWS: Final = 2048
 """Where one row of a slice is not UTF-8, so many rows at a time are looked at, down to single ones."""
@@ -31,11 +37,15 @@ _PLAIN_COLUMNS: Final = ("time_ns", "order_ns", "ordinal", "offset", "continuati
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of several batches as one: row arrays one after the other, one buffer, one table of facts."""
+    """Rows of several batches as one: row arrays one after the other, one table of facts.
 
-    buffer: bytes | memoryview
-    starts: _I64
-    stops: _I64
+    Attributes:
+        batches: Where the lines are, in this order.
+        sizes: int32, bytes of each row's line.
+    """
+
+    batches: Sequence[Batch]
+    sizes: _I32
     time_ns: _I64
     order_ns: _I64
     stream: npt.NDArray[np.uint8]
@@ -45,6 +55,57 @@ class Rows:
     queue_offset: _I64
     shard: _I32
     facts: Sequence[ChunkFacts]
+
+
+class Lines:
+    """The lines of batches, numbered from the first batch's first on. Taking some copies those, and no others."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        groups = list(_groups(batches))
+        self._arrays = [_lines_of(group) for group in groups]
+        counts = np.array([sum(batch.rows for batch in group) for group in groups], np.int64)
+        self._firsts = np.cumsum(counts) - counts
+
+    def take(self, chosen: _I64) -> Any:
+        """The lines `chosen`, in that order, as `large_binary`; there must be one."""
+        if len(self._arrays) == 1:
+            return self._arrays[0].take(_array(chosen * 2))
+        owners = np.searchsorted(self._firsts, chosen, side="right") - 1
+        if len(self._arrays) <= UINT16_CODES:
+            owners = owners.astype(np.uint16)  # two bytes sort by radix, in linear time
+        by_owner = np.argsort(owners, kind="stable")
+        owners = owners[by_owner]
+        begins = np.concatenate(([0], np.flatnonzero(np.diff(owners)) + 1))
+        taken = [
+            self._arrays[owner].take(_array((chosen[places] - self._firsts[owner]) * 2))
+            for owner, places in zip(owners[begins].tolist(), np.split(by_owner, begins[1:]), strict=True)
+        ]
+        back = np.empty(len(chosen), np.int64)
+        back[by_owner] = np.arange(len(chosen))
+        return pa.concat_arrays(taken).take(_array(back))
+
+
+def _groups(batches: Sequence[Batch]) -> Iterator[list[Batch]]:
+    """Batches that are worth an array together: thousands of a few lines each would cost more than their bytes."""
+    group: list[Batch] = []
+    size = 0
+    for batch in batches:
+        if group and size + len(batch.buffer) > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(batch)
+        size += len(batch.buffer)
+    if group:
+        yield group
+
+
+def _lines_of(group: Sequence[Batch]) -> Any:
+    if len(group) == 1:
+        return lines_array(group[0].buffer, group[0].starts, group[0].stops)
+    bases = list(accumulate((len(batch.buffer) for batch in group), initial=0))[:-1]
+    starts = np.concatenate([batch.starts + base for batch, base in zip(group, bases, strict=True)])
+    stops = np.concatenate([batch.stops + base for batch, base in zip(group, bases, strict=True)])
+    return lines_array(b"".join([batch.buffer for batch in group]), starts, stops)
 
 
 class Columns:
@@ -62,7 +123,7 @@ class Columns:
         self._facts = {name: _coded(rows.facts, name) for name in _FACT_COLUMNS if name in wanted}
         self._ordinals = np.array([each.ordinal for each in rows.facts], np.int32)
         self._plain = [name for name in _PLAIN_COLUMNS if name in wanted]
-        self._lines = lines_array(rows.buffer, rows.starts, rows.stops) if wanted & {"message", "raw"} else None
+        self._lines = Lines(rows.batches) if wanted & {"message", "raw"} else None
 
     def table(self, chosen: _I64) -> pa.Table:
         """The rows `chosen`, in that order."""
@@ -91,9 +152,8 @@ def batch_table(batch: Batch, rows: _I64, columns: Collection[str] | None = None
 def rows_of(batch: Batch) -> Rows:
     """The rows of one batch."""
     return Rows(
-        batch.buffer,
-        batch.starts,
-        batch.stops,
+        [batch],
+        (batch.stops - batch.starts).astype(np.int32),
         batch.time_ns,
         batch.order_ns,
         batch.stream,
@@ -113,12 +173,12 @@ def _coded(facts: Sequence[ChunkFacts], name: str) -> "tuple[_I32, pa.Array[Any]
     return codes, pa.array(list(values), SCHEMA.field(name).type.value_type)
 
 
-def _messages(lines: Any, rows: Rows, chosen: _I64) -> "tuple[pa.ChunkedArray[Any], pa.ChunkedArray[Any]]":
+def _messages(lines: Lines, rows: Rows, chosen: _I64) -> "tuple[pa.ChunkedArray[Any], pa.ChunkedArray[Any]]":
     """The columns `message` and `raw`."""
     messages: list[pa.Array[Any]] = []
     raws: list[pa.Array[Any]] = []
     for part in _slices(rows, chosen):
-        message, raw = _decode(lines.take(_array(part * 2)))
+        message, raw = _decode(lines.take(part))
         messages.append(message)
         raws.append(raw)
     return pa.chunked_array(messages, pa.string()), pa.chunked_array(raws, pa.binary())
@@ -126,11 +186,10 @@ def _messages(lines: Any, rows: Rows, chosen: _I64) -> "tuple[pa.ChunkedArray[An
 
 def _slices(rows: Rows, chosen: _I64) -> Iterator[_I64]:
     """Cut `chosen` so that no slice has messages of much more than `_SLICE_BYTES`."""
-    if len(rows.buffer) <= _SLICE_BYTES:
-        yield chosen
+    if not len(chosen):
         return
-    sizes = np.cumsum(rows.stops[chosen] - rows.starts[chosen])
-    total = int(sizes[-1]) if len(sizes) else 0
+    sizes = np.cumsum(rows.sizes[chosen], dtype=np.int64)
+    total = int(sizes[-1])
     yield from np.split(chosen, np.searchsorted(sizes, np.arange(_SLICE_BYTES, total, _SLICE_BYTES)).tolist())
 
 

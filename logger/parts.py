@@ -6,7 +6,7 @@ memory than the rows themselves.
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import accumulate, groupby
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from pipeline.limits import MIB
 _I64 = npt.NDArray[np.int64]
 _I32 = npt.NDArray[np.int32]
 
-PIECE_BYTES: Final = 16 * MIB
+PIECE_BYTES: Final = 8 * MIB
 """Bytes of messages in one table: as much as a data file is written from at a time."""
 
 _DAY_NS: Final = 86_400_000_000_000
@@ -41,7 +41,7 @@ class SortedRows:
     def tables(self, piece_bytes: int = PIECE_BYTES) -> Iterator[pa.Table]:
         """All rows, in tables of about `piece_bytes` of messages, each built when it is asked for."""
         columns = Columns(self._rows)
-        sizes = np.cumsum(self._rows.stops[self._order] - self._rows.starts[self._order])
+        sizes = np.cumsum(self._rows.sizes[self._order], dtype=np.int64)
         cuts = np.searchsorted(sizes, np.arange(piece_bytes, int(sizes[-1]), piece_bytes))
         for chosen in np.split(self._order, np.unique(cuts)):
             if len(chosen):
@@ -81,12 +81,9 @@ def _join(batches: Sequence[Batch]) -> Rows:
     facts: list[ChunkFacts] = []
     codes: dict[int, int] = {}
     facts_index = [_recode(batch, facts, codes) for batch in batches]
-    lengths = [len(batch.buffer) for batch in batches]
-    bases = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)[:-1]))
     return Rows(
-        _join_buffers([batch.buffer for batch in batches]),
-        np.concatenate([batch.starts + base for batch, base in zip(batches, bases, strict=True)]),
-        np.concatenate([batch.stops + base for batch, base in zip(batches, bases, strict=True)]),
+        batches,
+        np.concatenate([(batch.stops - batch.starts).astype(np.int32) for batch in batches]),
         np.concatenate([batch.time_ns for batch in batches]),
         np.concatenate([batch.order_ns for batch in batches]),
         np.concatenate([batch.stream for batch in batches]),
@@ -97,15 +94,6 @@ def _join(batches: Sequence[Batch]) -> Rows:
         np.repeat(np.array([batch.shard for batch in batches], np.int32), [batch.rows for batch in batches]),
         facts,
     )
-
-
-def _join_buffers(buffers: Sequence[bytes]) -> memoryview:
-    """Buffers one after the other, in memory that Arrow uses again: joined bytes cost six times as much."""
-    sizes = [len(buffer) for buffer in buffers]
-    joined = memoryview(pa.allocate_buffer(sum(sizes))).cast("B")
-    for buffer, end in zip(buffers, accumulate(sizes), strict=True):
-        joined[end - len(buffer) : end] = buffer
-    return joined
 
 
 def _recode(batch: Batch, facts: list[ChunkFacts], codes: dict[int, int]) -> _I32:

@@ -55,7 +55,7 @@ ARRIVAL_ORDER = ("queue_offset", "ordinal", "source", "offset", "continuation")
 _ROW_BYTES: Final = 6 * 8 + 2 * 4 + 1
 """Bytes of a row in the arrays of a `Batch`."""
 
-_UINT16_CODES: Final = 1 << 16
+UINT16_CODES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ class _RowsByApp:
         code_of_facts = np.array([codes.setdefault(each.app, len(codes)) for each in facts], np.int32)
         of_rows = code_of_facts[facts_index] if len(facts) else np.zeros(0, np.int32)
         # Two bytes sort by radix, in linear time.
-        narrow = of_rows.astype(np.uint16) if len(codes) <= _UINT16_CODES else of_rows
+        narrow = of_rows.astype(np.uint16) if len(codes) <= UINT16_CODES else of_rows
         bounds = np.concatenate(([0], np.cumsum(np.bincount(of_rows, minlength=len(codes)))))
         return cls(codes, np.argsort(narrow, kind="stable"), bounds.tolist())
 

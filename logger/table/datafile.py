@@ -26,7 +26,7 @@ from pipeline.limits import MIB
 ROW_GROUP_BYTES: Final = 2 * MIB
 """Data of one row group: what a reader of the last 100 lines has to decode. Smaller ones cost CPU and footers."""
 
-FLUSH_BYTES: Final = 16 * MIB
+FLUSH_BYTES: Final = 8 * MIB
 """A writer that is given rows bit by bit writes when it has this much."""
 
 STATISTICS: Final = ("app", "time_ns", "order_ns")

@@ -63,6 +63,26 @@ def test_parts_hold_every_row_once_in_the_order_of_files(
     assert table.num_rows == 20 * runs
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0, 300, 10**9]))
+def test_rows_are_the_same_whichever_batches_are_put_together(
+    make_feed: Any, make_run: Any, seed: int, group_bytes: int
+) -> None:
+    """Every batch by itself, a few of them, or all: lines come out of the buffers in which they came."""
+    feed = make_feed()
+    _fill(feed, make_run, seed)
+    (rows,) = flush_parts(feed.batches).values()
+    expected = _whole(rows).to_pylist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("logger.columns._GROUP_BYTES", group_bytes)
+        assert pa.concat_tables(rows.tables(40)).to_pylist() == expected
+        assert _whole(rows).to_pylist() == expected
+    by_name = {(row["source"], row["offset"], row["continuation"]): row for row in expected}
+    for batch in feed.batches:
+        for row in batch_table(batch, np.arange(batch.rows)).to_pylist():
+            assert by_name[row["source"], row["offset"], row["continuation"]] == row
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([1, 3, 40, 10**9]))
 def test_tables_built_bit_by_bit_are_the_same_rows_in_the_same_order(
