@@ -28,6 +28,7 @@ from fluentd.memory import give_back_after_bursts
 from fluentd.metrics import AgentMetrics
 from fluentd.pods import LabelsFile, NameRules, PodMetadata
 from fluentd.reader import Reader
+from fluentd.restate import restate
 from fluentd.sender import Budget, Lane, Packer, QueueTrouble, Sender
 from fluentd.settings import AgentSettings
 from fluentd.surroundings import RunKey, Surroundings
@@ -102,6 +103,8 @@ class Agent:
         )
         self._tree = Tree(around=around, choose=self._choose)
         self._budget = Budget(settings.inflight_bytes)
+        self._trouble = QueueTrouble(health)
+        self._is_new_queue = False
         self._keeper = CheckpointKeeper(
             folder=folder,
             tree=self._tree,
@@ -110,7 +113,7 @@ class Agent:
             metrics=metrics,
             health=health,
         )
-        self._sender = self._make_sender(health)
+        self._sender = self._make_sender()
         self._wake = asyncio.Event()
         self._watch = DirectoryWatch(wake=self._wake.set, overflowed=metrics.overflows.inc)
         self._reader = Reader(
@@ -132,9 +135,8 @@ class Agent:
         )
         self._make_gauges()
 
-    def _make_sender(self, health: Health) -> Sender:
+    def _make_sender(self) -> Sender:
         packer = Packer(node=self._settings.node, level=self._settings.zstd_level)
-        trouble = QueueTrouble(health)
         return Sender(
             [
                 Lane(
@@ -143,7 +145,7 @@ class Agent:
                     packer=packer,
                     budget=self._budget,
                     metrics=self._metrics,
-                    trouble=trouble,
+                    trouble=self._trouble,
                     acknowledged=self._keeper.touch,
                 )
                 for partition in range(self._producer.partitions)
@@ -164,14 +166,15 @@ class Agent:
         """Go on from a checkpoint."""
         if checkpoint is None:
             return
-        if checkpoint.queue_id != self._producer.queue_id:
-            log.warning("another queue than before: going on, not sending again", queue=self._producer.queue_id)
+        self._is_new_queue = checkpoint.queue_id != self._producer.queue_id
         for known in checkpoint.runs:
             self._tree.restore(known, root=self._discovery.root, partitions=self._producer.partitions)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run until told to stop; then send what was read, for a bounded time, and write the checkpoint."""
         try:
+            if self._is_new_queue and not await self._restate(stopping):
+                return
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(self._sender.run(), name="sender")
                 background = [
@@ -189,6 +192,16 @@ class Agent:
         finally:
             self._watch.close()
             self._tree.close()
+
+    async def _restate(self, stopping: asyncio.Event) -> bool:
+        return await restate(
+            self._tree,
+            origin=self._origin,
+            producer=self._producer,
+            node=self._settings.node,
+            trouble=self._trouble,
+            stopping=stopping,
+        )
 
     async def _trim(self) -> None:
         budget = self._budget

@@ -169,18 +169,26 @@ class Progress:
             tracked = self._sources.get(source)
             if tracked is None:
                 tracked = self._new_source(header, body.origins[header.origin])
-            keyed.append(((tracked.state.ordinal, source, header.start), position, header, tracked))
+            if tracked is not None:
+                keyed.append(((tracked.state.ordinal, source, header.start), position, header, tracked))
             position += header.length
         keyed.sort(key=_key_of)
         return keyed
 
-    def _new_source(self, header: Header, origin: Origin) -> Tracked:
+    def _new_source(self, header: Header, origin: Origin) -> Tracked | None:
+        """Begin a source; `None` for the mere statement of one that is forgotten.
+
+        An agent states all its files to a new queue. Files of a run come one after the other, so one before those that
+        are known did come.
+        """
         key = run_key(origin)
         run = self.runs.get(key)
         if run is None and key in self._inherited:
             run = self._adopt(self._inherited[key])
             if header.source in self._sources:
                 return self._sources[header.source]
+        if run is not None and header.ordinal < run.ordinal and header.start == header.end and not header.flags:
+            return None
         if run is None:
             run = self.runs[key] = RunState(origin, header.ordinal, UNKNOWN_ORDER_NS, None, {}, None, [])
         run.ordinal = max(run.ordinal, header.ordinal)

@@ -137,7 +137,7 @@ class Accepted:
     def add_part(self, tracked: Tracked, header: Header, data: bytes, span: tuple[int, int], marks: Mark) -> None:
         """Append the bytes `span` of a chunk; all of a line that was changed when it starts there."""
         start, end = span
-        if header.line_offsets:
+        if header.line_offsets or not data:  # changed by a rule; without data, all lines were dropped
             data, offsets = _cut_lines(header, data, span)
             self.line_offsets[len(self.data)] = offsets
             middle = start == header.start and bool(header.flags & Flag.MID_LINE)

@@ -76,13 +76,15 @@ class Flush:
         head: Where rows wait.
         consumer: The queue, which is told afterwards.
         dead_letters: Made durable before the position moves past them.
-        flush_seconds: Rows are committed at least this often.
+        flush_seconds: Rows are committed at least this often,
+        flush_bytes: and when they are so many, which whoever adds them says by `due`.
         metrics: Where things are counted.
         health: Gets the part `store`.
         threads: For blocking work.
 
     Attributes:
         due: Set it to flush now.
+        fails: Whether the commit under way has failed before, and is repeated.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Flush:
         consumer: Consumer,
         dead_letters: KeepsBadRecords,
         flush_seconds: float,
+        flush_bytes: int,
         metrics: IngestMetrics,
         health: Health,
         threads: Threads,
@@ -104,11 +107,13 @@ class Flush:
         self._consumer = consumer
         self._dead_letters = dead_letters
         self._flush_seconds = flush_seconds
+        self._flush_bytes = flush_bytes
         self._metrics = metrics
         self._health = health
         self._threads = threads
         self._committed_at = time.monotonic()
         self.due = asyncio.Event()
+        self.fails = False
 
     async def run(self, fetched_last: asyncio.Event, stopping: asyncio.Event) -> None:
         """Flush again and again, and a last time once `fetched_last` is set.
@@ -123,6 +128,8 @@ class Flush:
             if not fetched_last.is_set():
                 self.due.clear()
                 await self.flush(stopping)
+                if self._head.waiting_bytes < self._flush_bytes:
+                    self.due.clear()  # it was said of rows that are committed now: what is left would be a small file
         await self.flush(stopping, last=True)
 
     async def flush(self, stopping: asyncio.Event, *, last: bool = False) -> None:
@@ -167,6 +174,7 @@ class Flush:
 
     async def _commit(self, settled: _Settled, stopping: asyncio.Event) -> None:
         begun = time.monotonic()
+        self.fails = False
         parts = await self._threads.run(lambda: flush_parts(settled.batches))
         failpoint("logger.flushed")
         failures = 0
@@ -182,6 +190,7 @@ class Flush:
                 if stopping.is_set():
                     return  # the queue has it all: the next start repeats it
                 await pause(failures, stopping)
+        self.fails = False
         self._health.ready("store")
         self._metrics.commits.inc()
         self._metrics.commit_seconds.observe(time.monotonic() - begun)
@@ -200,6 +209,7 @@ class Flush:
             log.warning("queue not told of the commit; the next one tells it", error=str(error))
 
     def _note_failure(self, error: StoreUnavailableError, failures: int) -> None:
+        self.fails = True
         self._health.broken("store", str(error))
         self._metrics.commit_failures.inc()
         if failures == 1:

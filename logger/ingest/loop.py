@@ -15,6 +15,7 @@ the last commit, from the resume state of that same position.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from functools import partial
 from itertools import groupby
@@ -47,6 +48,10 @@ _WAIT_SECONDS: Final = 0.5
 
 _LOADING_SECONDS: Final = 0.05
 """The same while there is nothing to wait for."""
+
+_FULL_SECONDS: Final = 30.0
+"""A head that is full so long is a fault. Shorter, it is what bounds memory: one commit at full load takes a second or
+two, in which nothing else need be wrong."""
 
 _BAD_BYTES: Final = 8 * MIB
 """So many bytes of records that are no packs wait to be kept aside; then nothing more is taken in."""
@@ -92,6 +97,7 @@ class Ingest:
         self._flush_bytes = flush_bytes
         self._health = health
         self._fetched_last = asyncio.Event()
+        self._had_room_at = time.monotonic()
         for part in ("queue", "store", "ingest"):
             health.broken(part, "starting")
         self._threads = Threads(2, "ingest")
@@ -113,6 +119,7 @@ class Ingest:
             consumer=consumer,
             dead_letters=dead_letters,
             flush_seconds=flush_seconds,
+            flush_bytes=flush_bytes,
             metrics=metrics,
             health=health,
             threads=self._threads,
@@ -161,9 +168,11 @@ class Ingest:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_WAIT_SECONDS):
                 await self._head.room()
+                self._had_room_at = time.monotonic()
                 self._health.ready("ingest")
                 return True
-        self._health.broken("ingest", "paused: the head is full of rows that wait for the store")
+        if self._flush.fails or time.monotonic() - self._had_room_at > _FULL_SECONDS:
+            self._health.broken("ingest", "paused: the head is full of rows that wait for the store")
         return False
 
     async def _fetch(self) -> None:
