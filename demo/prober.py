@@ -67,25 +67,31 @@ class Prober:
         seed: Of the loggers' order.
 
     Attributes:
+        app: Whose lines they are.
         asked: All questions so far.
+        written: All lines so far, by shard, in their order.
     """
 
     def __init__(
         self, queue_url: str, loggers: Callable[[], Mapping[str, int]], *, app: str = "probe", seed: int = 1
     ) -> None:
+        self.app = app
         self.asked: list[Asked] = []
+        self.written: dict[int, list[Probe]] = {}
         self._queue_url = queue_url
         self._loggers = loggers
-        self._app = app
         self._rng = random.Random(seed)
-        self._written: dict[int, list[Probe]] = {}
         self._stopping = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._main, name="prober", daemon=True)
 
     def faults(self) -> list[str]:
         """What was wrong with any answer."""
-        return [f"{asked.logger}, {asked.outcome}: {fault}" for asked in self.asked for fault in asked.faults]
+        return [
+            f"{asked.at - self.asked[0].at:.1f} s: {asked.logger}, {asked.outcome}: {fault}"
+            for asked in self.asked
+            for fault in asked.faults
+        ]
 
     def outcomes(self, *, since: float = 0.0, ready: bool = False) -> Counter[str]:
         """How many questions ended how, from a moment on; only those to loggers that are `ready` if so wished."""
@@ -116,9 +122,9 @@ class Prober:
     async def _run(self) -> None:
         producer = await open_producer(self._queue_url)
         try:
-            self._written = {shard: [] for shard in range(producer.partitions)}
+            self.written = {shard: [] for shard in range(producer.partitions)}
             async with asyncio.TaskGroup() as group:
-                for shard in self._written:
+                for shard in self.written:
                     group.create_task(self._write(producer, shard), name=f"write {shard}")
                 group.create_task(self._ask_on(), name="ask")
         finally:
@@ -126,11 +132,11 @@ class Prober:
 
     async def _write(self, producer: Producer, shard: int) -> None:
         """Write lines of one shard, each sent until the queue has it."""
-        origin = Origin("prober", "probes", f"{self._app}-{shard}", f"probe-{shard}", "probe", 0, self._app)
+        origin = Origin("prober", "probes", f"{self.app}-{shard}", f"probe-{shard}", "probe", 0, self.app)
         source = hashlib.blake2b(origin.uid.encode(), digest_size=16).digest()
         compressor = zstandard.ZstdCompressor()
         end = 0
-        probes = self._written[shard]
+        probes = self.written[shard]
         while not self._stopping.is_set():
             probe = Probe(time.time_ns())
             data = format_line(format_time(probe.time_ns), STDOUT, probe_message(shard, len(probes)).encode())
@@ -161,10 +167,10 @@ class Prober:
         ready = (await asyncio.to_thread(stack.get, port, "/readyz", seconds=20)).status == HTTPStatus.OK
         asked_at = time.monotonic()
         since_ns = time.time_ns() - int(WINDOW_SECONDS * _NS)
-        answer = await asyncio.to_thread(read_answer, port, self._app, since_ns)
+        answer = await asyncio.to_thread(read_answer, port, self.app, since_ns)
         if answer is None:
             return Asked(asked_at, name, "none", ready)
-        faults = find_answer_faults(answer, self._written, asked_at=asked_at, since_ns=since_ns)
+        faults = find_answer_faults(answer, self.written, asked_at=asked_at, since_ns=since_ns)
         return Asked(asked_at, name, "partial" if answer.partial else "whole", ready, tuple(faults))
 
     def __enter__(self) -> Self:

@@ -1,5 +1,6 @@
 """A real cluster under writers and followers, and the verdict on what each reader has in the end."""
 
+import math
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from deltalake import DeltaTable
 from demo.follower import Follower
 from demo.numbered import Seen, Writers, find_faults
 from demo.prober import Prober
+from demo.probes import Answer, find_answer_faults
 from demo.stack import StackError, get, wait_until
 from pipeline.names import TABLE_DIRECTORY
 
@@ -54,6 +56,7 @@ class Trial:
     writers: list[Writers]
     followers: dict[str, Follower] = field(default_factory=dict)
     followed: dict[str, list[Seen]] = field(default_factory=dict)
+    prober: Prober | None = None
 
     def begin(self) -> None:
         """Start brokers, gateway, all agents and loggers, and the writers."""
@@ -74,15 +77,16 @@ class Trial:
         def running() -> dict[str, int]:
             return {name: cluster.ports[name] for name in cluster.running(names or cluster.loggers)}
 
-        with Prober(cluster.queue_url, running) as prober:
-            yield prober
-            prober.stop()
+        with Prober(cluster.queue_url, running) as self.prober:
+            yield self.prober
+            self.prober.stop()
+        prober = self.prober
         print(  # noqa: T201 - for whoever looks at a long form
             f"answers {dict(prober.outcomes())}, of loggers that are ready {dict(prober.outcomes(ready=True))}, "
             f"at most {prober.unanswered_seconds():.1f} s between whole ones"
         )
         faults = prober.faults()
-        assert not faults, f"{len(faults)} faults\n" + "\n".join(faults[:40]) + "\n" + self.said()
+        assert not faults, f"{len(faults)} faults\n" + "\n".join(faults[:40])
 
     def rows(self) -> int:
         """How many rows the table has."""
@@ -94,7 +98,8 @@ class Trial:
 
     def written(self) -> int:
         """How many lines were written so far."""
-        return sum(sum(writers.numbers) for writers in self.writers)
+        probes = [] if self.prober is None else list(self.prober.written.values())
+        return sum(sum(writers.numbers) for writers in self.writers) + sum(map(len, probes))
 
     def owned(self, *names: str) -> list[int]:
         """Shards that loggers show as their own, all together."""
@@ -135,6 +140,9 @@ class Trial:
             for app in writers.apps
             for fault in find_faults(seen.get(app, []), writers.written(app))
         ]
+        if self.prober is not None:
+            probes = Answer([seen.message for seen in readers["table"].get(self.prober.app, [])])
+            faults += find_answer_faults(probes, self.prober.written, asked_at=math.inf, since_ns=0)
         assert not faults, f"{settled}\n{len(faults)} faults\n" + "\n".join(faults[:60]) + "\n" + self.said()
 
     def _settle_followers(self) -> None:
