@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from fluentd.audit.settings import AuditSettings
 from fluentd.settings import AgentSettings
 from logger.settings import LoggerSettings
 from monitor.settings import MonitorSettings
@@ -24,6 +25,7 @@ def render() -> str:
         ("Agent (`python -m fluentd`)", AgentSettings),
         ("Logger (`python -m logger`)", LoggerSettings),
         ("Monitor (`python -m monitor`)", MonitorSettings),
+        ("Self-audit (`python -m fluentd audit`)", AuditSettings),
     ):
         rows = [
             _row(field) for name, field in kind.model_fields.items() if kind is CommonSettings or name not in common

@@ -6,7 +6,7 @@ import functools
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import structlog
@@ -123,13 +123,25 @@ def set_up_log(settings: CommonSettings) -> None:
     )
 
 
-def run_alone(module: str, kind: type[S], run: Callable[[S, asyncio.Event], Awaitable[None]]) -> int:
+def run_alone(
+    module: str,
+    kind: type[S],
+    run: Callable[[S, asyncio.Event], Awaitable[None]],
+    *,
+    arguments: Sequence[str] | None = None,
+) -> int:
     """What `python -m <module>` does: read the settings, run the service until told to stop.
+
+    Args:
+        module: Name of the module, and of the command if it has one.
+        kind: Of the settings.
+        run: The service.
+        arguments: Of the command line behind `module`, where none are allowed; those of the process by default.
 
     Returns:
         Exit status: as of `run_service`, or 2 for a wrong setting or command line.
     """
-    if len(sys.argv) > 1:
+    if sys.argv[1:] if arguments is None else arguments:
         sys.stderr.write(
             f"usage: python -m {module}   (no arguments; docs/settings.md has its environment variables)\n"
         )

@@ -1,0 +1,22 @@
+"""Settings of the audit: memory is bounded before anything is written."""
+
+import pytest
+
+from fluentd.audit.settings import AuditSettings
+from pipeline.errors import SettingsError
+
+
+def test_more_lines_than_may_be_remembered_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUDIT_LINES_PER_SECOND", "1000")
+    with pytest.raises(SettingsError, match=r"AUDIT_LINES_PER_SECOND times .* 4380000 lines to remember, over 500000"):
+        AuditSettings.load()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("AUDIT_APP", "../x"), ("AUDIT_LOGGER_URL", "http://h/path"), ("AUDIT_LINE_BYTES", "99"), ("AUDIT_LISTEN", "x")],
+)
+def test_nonsense_is_refused_by_name(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=variable):
+        AuditSettings.load()
