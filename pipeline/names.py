@@ -22,3 +22,6 @@ DEAD_LETTERS_SUFFIX: Final = "-dead-letters"
 
 CONTROLLER_PROCESS: Final = "@controller"
 """Process of a line that the Deis controller wrote about an app. No process that comes from outside has an `@`."""
+
+MALFORMED_PROCESS: Final = "@malformed"
+"""Process of a line that came over the network in a form that could not be read, and is kept as it came."""
