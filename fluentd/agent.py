@@ -2,7 +2,8 @@
 
 ::
 
-    pod logs --> reader --> lane 0 .. lane n --> queue        tasks: reader, one for each lane, checkpoint, heartbeat
+    network --> inputs --.                                    tasks: reader, one for each lane, checkpoint, heartbeat,
+    pod logs --> reader --> lane 0 .. lane n --> queue               inputs where settings ask for them
       ^  ^        |  ^        |   (packs)                     memory: one byte budget from the reader to the queue's
       |  |        |  |        '-- acknowledged --> sources            acknowledgement; when used up, the reader waits
       |  |        |  '-- budget -----'                |
@@ -26,6 +27,7 @@ from fluentd.heartbeat import Heartbeat
 from fluentd.keeper import CheckpointKeeper
 from fluentd.memory import give_back_after_bursts
 from fluentd.metrics import AgentMetrics
+from fluentd.network import open_inputs
 from fluentd.pods import LabelsFile, NameRules, PodMetadata
 from fluentd.reader import Reader
 from fluentd.restate import restate
@@ -128,8 +130,9 @@ class Agent:
             wake=self._wake,
             rescan_seconds=settings.rescan_seconds,
         )
+        self._inputs = open_inputs(settings, sender=self._sender, partitions=producer.partitions, registry=registry)
         self._heartbeat = Heartbeat(
-            complete_ns=lambda: self._tree.complete_ns,
+            complete_ns=lambda: min(self._tree.complete_ns, self._inputs.complete_ns),
             send=self._sender.heartbeat,
             interval_seconds=settings.heartbeat_seconds,
         )
@@ -183,9 +186,12 @@ class Agent:
                     group.create_task(self._trim(), name="memory"),
                     group.create_task(self._stop_waiting(stopping), name="stop"),
                 ]
+                self._inputs.start(group)
                 await self._reader.run(stopping)
+                await self._inputs.stop(seconds=self._settings.drain_seconds)
                 self._sender.close()
                 await asyncio.wait({sending}, timeout=self._settings.drain_seconds)
+                await self._inputs.farewell()
                 for task in (sending, *background):
                     task.cancel()
             await self._keeper.save(always=True)

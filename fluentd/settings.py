@@ -5,12 +5,13 @@ from pathlib import Path
 
 from pydantic import Field
 
+from fluentd.forward.settings import ForwardSettings
 from pipeline.limits import MIB
 from pipeline.names import POD_LOGS
-from pipeline.settings import CommonSettings, Listen
+from pipeline.settings import Listen
 
 
-class AgentSettings(CommonSettings):
+class AgentSettings(ForwardSettings):
     """What the agent needs beside what every service needs."""
 
     pod_logs: Path = Field(
