@@ -21,9 +21,6 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     heartbeat      up to when everything is sent, told to every partition
     reader         discovers, looks at what is due, hands chunks to the lanes
     memory         what a burst left behind, given back
-    inputs         what network inputs share: virtual sources, acknowledgement
-    forward        the Fluent Forward protocol
-    network        the inputs that the settings ask for
     agent          the tasks, and what they share
     pods, dockerjson   whose log a file is; docker's format turned into the runtime interface's
 """
