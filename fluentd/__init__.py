@@ -19,8 +19,14 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     checkpoint     how far the queue has the bytes, on disk
     keeper         when the checkpoint is written
     heartbeat      up to when everything is sent, told to every partition
+    restate        what an old queue was sent, told to a new one
     reader         discovers, looks at what is due, hands chunks to the lanes
     memory         what a burst left behind, given back
+    inputs         what network inputs share: virtual sources, acknowledgement
+    syslog         syslog over TCP, TLS and UDP
+    forward        the Fluent Forward protocol
+    network        the inputs that the settings ask for
     agent          the tasks, and what they share
+    audit          beside all this: a service of its own that writes lines and reads them back, see `fluentd.audit`
     pods, dockerjson   whose log a file is; docker's format turned into the runtime interface's
 """
