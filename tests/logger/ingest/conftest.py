@@ -1,11 +1,13 @@
-"""A shard fed by hand: files are cut into chunks, chunks put into packs, packs taken as records."""
+"""A shard fed by hand: files are cut into chunks, chunks put into packs, packs taken as records. And a whole loop."""
 
+import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -13,16 +15,21 @@ import zstandard
 from prometheus_client import CollectorRegistry
 
 from logger.columns import messages_of
+from logger.head import Head
 from logger.ingest.deadletters import DeadLetters
-from logger.ingest.metrics import IngestMetrics
+from logger.ingest.loop import Ingest
+from logger.ingest.metrics import HeadCollector, IngestMetrics
 from logger.ingest.resume import ShardState, decode_state, encode_state
 from logger.ingest.shard import Shard
 from logger.rows import Batch
+from logger.table.reader import TableReader
+from logger.table.writer import IngestTable
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.cri import STDOUT, parse_header
 from pipeline.limits import LINE_BYTES
 from pipeline.pack import encode_pack
-from pipeline.queue import Record
+from pipeline.queue import GroupConsumer, Producer, Record, open_group_consumer, open_producer
+from pipeline.service import Health
 
 NOW_NS = 1_790_000_000_000_000_000
 
@@ -251,3 +258,108 @@ def model() -> Callable[[Sequence[bytes]], list[Row]]:
 @pytest.fixture(scope="session")
 def row() -> type[Row]:
     return Row
+
+
+class Rig:
+    """A queue, a store, and loggers that come and go."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"sqlite:///{folder}/queue.db"
+        self.store_url = str(folder / "store")
+        self.registry = CollectorRegistry()
+        self.health = Health()
+        self.stopping = asyncio.Event()
+
+    async def open(self) -> None:
+        self.producer: Producer = await open_producer(self.url)
+
+    async def send(self, chunks: list[Any], *, partition: int = 0, heartbeat_ns: int = 0) -> None:
+        await self.producer.send(
+            partition,
+            [encode_pack(chunks, node="n1", heartbeat_ns=heartbeat_ns, compressor=zstandard.ZstdCompressor())],
+        )
+
+    @contextlib.asynccontextmanager
+    async def logger(
+        self,
+        *,
+        flush_seconds: float = 60.0,
+        head_bytes: int = 10**8,
+        flush_bytes: int = 10**7,
+        wrap: Callable[[IngestTable], Any] = lambda table: table,
+        wrap_queue: Callable[[GroupConsumer], Any] = lambda consumer: consumer,
+        shared: bool = False,
+    ) -> AsyncIterator["Rig"]:
+        """Run a logger inside the block; leaving it is a crash unless `stop` was called."""
+        self.registry, self.health, self.stopping = CollectorRegistry(), Health(), asyncio.Event()
+        consumer = await open_group_consumer(self.url, group="logger")
+        metrics = IngestMetrics(self.registry)
+        table = await asyncio.to_thread(IngestTable.open, self.store_url, queue_id=consumer.queue_id)
+        self.head = Head(limit_bytes=head_bytes, shards=range(consumer.partitions))
+        self.registry.register(HeadCollector(self.head))
+
+        dead_letters = DeadLetters(self.folder / "dead")
+
+        def make_shard(number: int, state: ShardState) -> Shard:
+            return Shard(number, state, dead_letters=dead_letters, metrics=metrics)
+
+        ingest = Ingest(
+            consumer=wrap_queue(consumer),
+            table=wrap(table),
+            head=self.head,
+            make_shard=make_shard,
+            dead_letters=dead_letters,
+            shared=shared,
+            flush_seconds=flush_seconds,
+            flush_bytes=flush_bytes,
+            metrics=metrics,
+            health=self.health,
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                self.task = group.create_task(ingest.run(self.stopping))
+                yield self
+                self.task.cancel()
+        finally:
+            await consumer.close()
+
+    async def stop(self) -> None:
+        self.stopping.set()
+        async with asyncio.timeout(10):
+            await asyncio.wait({self.task})
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def in_head(self) -> int:
+        return sum(batch.rows for shard in self.head.ends() for batch in self.head.batches(shard, 0))
+
+    async def stored(self) -> list[str]:
+        """Messages in the table, sorted."""
+        return await asyncio.to_thread(self._stored)
+
+    def _stored(self) -> list[str]:
+        reader = TableReader.open(self.store_url, queue_id=self.producer.queue_id)
+        messages: list[str] = []
+        for entry in reader.snapshot.files.values():
+            for index in range(len(reader.row_group_ends(entry))):
+                ends = [0, *reader.row_group_ends(entry)]
+                start, count = ends[index], ends[index + 1] - ends[index]
+                messages += reader.read(entry, start=start, count=count, columns=["message"]).column(0).to_pylist()
+        return sorted(messages)
+
+    @staticmethod
+    async def until(condition: Callable[[], bool]) -> None:
+        """Wait for `condition`, at most 60 s."""
+        async with asyncio.timeout(60):
+            while not condition():  # noqa: ASYNC110 - conditions are metrics, which signal nothing
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    made = Rig(tmp_path)
+    await made.open()
+    yield made
+    await made.producer.close()

@@ -1,121 +1,20 @@
 """The loop, over the real queue and the real table."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-import zstandard
-from prometheus_client import CollectorRegistry
 
-from logger.head import Head
-from logger.ingest.deadletters import DeadLetters
-from logger.ingest.loop import Ingest
-from logger.ingest.metrics import HeadCollector, IngestMetrics
 from logger.ingest.resume import ShardState, encode_state
-from logger.ingest.shard import Shard
-from logger.table.reader import TableReader
 from logger.table.writer import IngestTable
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FencedError, FormatError, OffsetOutOfRangeError, StoreUnavailableError
-from pipeline.pack import encode_pack
-from pipeline.queue import GroupConsumer, Producer, Record, open_group_consumer, open_producer
-from pipeline.service import Health
+from pipeline.queue import GroupConsumer, Record
 
 T0 = 1_790_000_000_000_000_000
-
-
-class Rig:
-    """A queue, a store, and loggers that come and go."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.url = f"sqlite:///{folder}/queue.db"
-        self.store_url = str(folder / "store")
-        self.registry = CollectorRegistry()
-        self.health = Health()
-        self.stopping = asyncio.Event()
-
-    async def open(self) -> None:
-        self.producer: Producer = await open_producer(self.url)
-
-    async def send(self, chunks: list[Any], *, partition: int = 0, heartbeat_ns: int = 0) -> None:
-        await self.producer.send(
-            partition,
-            [encode_pack(chunks, node="n1", heartbeat_ns=heartbeat_ns, compressor=zstandard.ZstdCompressor())],
-        )
-
-    @contextlib.asynccontextmanager
-    async def logger(
-        self,
-        *,
-        flush_seconds: float = 60.0,
-        head_bytes: int = 10**8,
-        wrap: Callable[[IngestTable], Any] = lambda table: table,
-        wrap_queue: Callable[[GroupConsumer], Any] = lambda consumer: consumer,
-        shared: bool = False,
-    ) -> AsyncIterator["Rig"]:
-        """Run a logger inside the block; leaving it is a crash unless `stop` was called."""
-        self.registry, self.health, self.stopping = CollectorRegistry(), Health(), asyncio.Event()
-        consumer = await open_group_consumer(self.url, group="logger")
-        metrics = IngestMetrics(self.registry)
-        table = await asyncio.to_thread(IngestTable.open, self.store_url, queue_id=consumer.queue_id)
-        self.head = Head(limit_bytes=head_bytes, shards=range(consumer.partitions))
-        self.registry.register(HeadCollector(self.head))
-
-        dead_letters = DeadLetters(self.folder / "dead")
-
-        def make_shard(number: int, state: ShardState) -> Shard:
-            return Shard(number, state, dead_letters=dead_letters, metrics=metrics)
-
-        ingest = Ingest(
-            consumer=wrap_queue(consumer),
-            table=wrap(table),
-            head=self.head,
-            make_shard=make_shard,
-            dead_letters=dead_letters,
-            shared=shared,
-            flush_seconds=flush_seconds,
-            flush_bytes=10**7,
-            metrics=metrics,
-            health=self.health,
-        )
-        try:
-            async with asyncio.TaskGroup() as group:
-                self.task = group.create_task(ingest.run(self.stopping))
-                yield self
-                self.task.cancel()
-        finally:
-            await consumer.close()
-
-    async def stop(self) -> None:
-        self.stopping.set()
-        async with asyncio.timeout(10):
-            await asyncio.wait({self.task})
-
-    def count(self, name: str, **labels: str) -> float:
-        return self.registry.get_sample_value(name, labels) or 0.0
-
-    def in_head(self) -> int:
-        return sum(batch.rows for shard in self.head.ends() for batch in self.head.batches(shard, 0))
-
-    async def stored(self) -> list[str]:
-        """Messages in the table, sorted."""
-        return await asyncio.to_thread(self._stored)
-
-    def _stored(self) -> list[str]:
-        reader = TableReader.open(self.store_url, queue_id=self.producer.queue_id)
-        messages: list[str] = []
-        for entry in reader.snapshot.files.values():
-            for index in range(len(reader.row_group_ends(entry))):
-                ends = [0, *reader.row_group_ends(entry)]
-                start, count = ends[index], ends[index + 1] - ends[index]
-                messages += reader.read(entry, start=start, count=count, columns=["message"]).column(0).to_pylist()
-        return sorted(messages)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -125,21 +24,13 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    made = Rig(tmp_path)
-    await made.open()
-    yield made
-    await made.producer.close()
-
-
 LINES = [b"line %d" % number for number in range(20)]
 FILE = b"".join(format_line(format_time(T0 + i), 0, line) for i, line in enumerate(LINES))
 ENDS = [0, *(index + 1 for index, byte in enumerate(FILE) if byte == 10)]
 MESSAGES = sorted(line.decode() for line in LINES)
 
 
-async def test_lines_are_in_the_head_at_once_and_in_the_table_after_a_stop(rig: Rig, run: Any) -> None:
+async def test_lines_are_in_the_head_at_once_and_in_the_table_after_a_stop(rig: Any, run: Any) -> None:
     async with rig.logger():
         await rig.send([run.chunk(FILE, 0, len(FILE))])
         await until(lambda: rig.in_head() == 20)
@@ -150,7 +41,7 @@ async def test_lines_are_in_the_head_at_once_and_in_the_table_after_a_stop(rig: 
     assert rig.count("logger_rows_total") == 20
 
 
-async def test_a_crash_before_the_commit_repeats_and_after_it_does_not(rig: Rig, run: Any) -> None:
+async def test_a_crash_before_the_commit_repeats_and_after_it_does_not(rig: Any, run: Any) -> None:
     async with rig.logger():
         await rig.send([run.chunk(FILE, 0, ENDS[7])])
         await until(lambda: rig.in_head() == 7)
@@ -185,7 +76,7 @@ class Failing:
         return self.table.commit(parts=parts, positions=positions, states=states)
 
 
-async def test_a_store_that_fails_pauses_ingest_at_the_budget_and_recovers(rig: Rig, run: Any) -> None:
+async def test_a_store_that_fails_pauses_ingest_at_the_budget_and_recovers(rig: Any, run: Any) -> None:
     tables: list[Failing] = []
 
     def wrap(table: IngestTable) -> Failing:
@@ -224,7 +115,7 @@ class Trimmed:
         return await self._consumer.fetch(positions, max_bytes=max_bytes, wait_seconds=wait_seconds)
 
 
-async def test_records_dropped_by_the_queue_are_counted_and_ingest_goes_on(rig: Rig, run: Any) -> None:
+async def test_records_dropped_by_the_queue_are_counted_and_ingest_goes_on(rig: Any, run: Any) -> None:
     for low, high in pairwise(range(0, 21, 5)):
         await rig.send([run.chunk(FILE, ENDS[low], ENDS[high])])
     async with rig.logger(wrap_queue=lambda consumer: Trimmed(consumer, 2)):
@@ -241,7 +132,7 @@ async def test_records_dropped_by_the_queue_are_counted_and_ingest_goes_on(rig: 
     assert await rig.stored() == sorted(line.decode() for line in LINES[10:])
 
 
-async def test_a_queue_that_ends_before_the_position_is_not_read(rig: Rig, run: Any) -> None:
+async def test_a_queue_that_ends_before_the_position_is_not_read(rig: Any, run: Any) -> None:
     other = await asyncio.to_thread(IngestTable.open, rig.store_url, queue_id=rig.producer.queue_id)
     await asyncio.to_thread(other.load_states)
     await asyncio.to_thread(lambda: other.commit(parts={}, positions={0: 9}, states={0: encode_state(ShardState(9))}))
@@ -251,19 +142,19 @@ async def test_a_queue_that_ends_before_the_position_is_not_read(rig: Rig, run: 
     assert caught.value.subgroup(OffsetOutOfRangeError) is not None
 
 
-async def _run_to_its_end(rig: Rig) -> None:
+async def _run_to_its_end(rig: Any) -> None:
     async with rig.logger():
         await asyncio.wait({rig.task}, timeout=10)
 
 
-async def test_a_logger_that_was_taken_over_ends(rig: Rig, run: Any) -> None:
+async def test_a_logger_that_was_taken_over_ends(rig: Any, run: Any) -> None:
     await rig.send([run.chunk(FILE, 0, ENDS[5])])
     with pytest.raises(ExceptionGroup) as caught:
         await _run_and_be_taken_over(rig, run)
     assert caught.value.subgroup(FencedError) is not None
 
 
-async def _run_and_be_taken_over(rig: Rig, run: Any) -> None:
+async def _run_and_be_taken_over(rig: Any, run: Any) -> None:
     async with rig.logger(flush_seconds=0.05):
         await until(lambda: rig.count("logger_commits_total") == 1)
         await asyncio.to_thread(_take_over, rig)
@@ -271,13 +162,13 @@ async def _run_and_be_taken_over(rig: Rig, run: Any) -> None:
         await asyncio.wait({rig.task}, timeout=10)
 
 
-def _take_over(rig: Rig) -> None:
+def _take_over(rig: Any) -> None:
     other = IngestTable.open(rig.store_url, queue_id=rig.producer.queue_id)
     states = other.load_states()
     other.commit(parts={}, positions={0: 9}, states={0: states[0]})
 
 
-async def test_a_record_that_is_no_pack_is_kept_aside_and_the_rest_goes_on(rig: Rig, run: Any) -> None:
+async def test_a_record_that_is_no_pack_is_kept_aside_and_the_rest_goes_on(rig: Any, run: Any) -> None:
     await rig.producer.send(0, [b"rubbish"])
     await rig.send([run.chunk(FILE, 0, len(FILE))])
     async with rig.logger():
@@ -288,7 +179,7 @@ async def test_a_record_that_is_no_pack_is_kept_aside_and_the_rest_goes_on(rig: 
 
 
 @pytest.mark.parametrize("state", [b"\x09", encode_state(ShardState(7))], ids=["version", "position"])
-async def test_a_state_that_does_not_belong_to_the_position_is_refused(rig: Rig, state: bytes) -> None:
+async def test_a_state_that_does_not_belong_to_the_position_is_refused(rig: Any, state: bytes) -> None:
     await rig.send([], heartbeat_ns=T0)
     other = await asyncio.to_thread(IngestTable.open, rig.store_url, queue_id=rig.producer.queue_id)
     await asyncio.to_thread(other.load_states)
@@ -298,7 +189,7 @@ async def test_a_state_that_does_not_belong_to_the_position_is_refused(rig: Rig,
     assert caught.value.subgroup(FormatError) is not None
 
 
-async def test_heartbeats_move_watermarks_over_a_restart(rig: Rig) -> None:
+async def test_heartbeats_move_watermarks_over_a_restart(rig: Any) -> None:
     async with rig.logger():
         assert rig.head.watermark() is None
         for partition in range(rig.producer.partitions):
@@ -312,7 +203,7 @@ async def test_heartbeats_move_watermarks_over_a_restart(rig: Rig) -> None:
         assert rig.head.watermark() == T0
 
 
-async def test_the_loop_is_never_held_up_while_a_large_flush_runs(rig: Rig, run: Any) -> None:
+async def test_the_loop_is_never_held_up_while_a_large_flush_runs(rig: Any, run: Any) -> None:
     file = b"".join(format_line(format_time(T0 + i), 0, b"x" * 100) for i in range(100_000))
     for chunk in run.chunks(file, _line_ends(file, 200_000)):
         await rig.send([chunk])
