@@ -19,7 +19,8 @@ def open_inputs(settings: AgentSettings, *, sender: Sender, partitions: int, reg
     Raises:
         SettingsError: A file that a setting names cannot be read, or does not hold what it should.
     """
-    if settings.forward_listen is None:
+    syslog = settings.syslog_listen is not None or settings.syslog_udp_listen is not None
+    if settings.forward_listen is None and not syslog:
         return Inputs()
     from fluentd.inputs.intake import Intake  # noqa: PLC0415
     from fluentd.inputs.metrics import InputMetrics  # noqa: PLC0415
@@ -38,4 +39,8 @@ def open_inputs(settings: AgentSettings, *, sender: Sender, partitions: int, reg
         from fluentd.forward.server import open_forward  # noqa: PLC0415
 
         inputs.append(open_forward(settings, node=node, intake=intake, counts=counts, registry=registry))
+    if syslog:
+        from fluentd.syslog.server import open_syslog  # noqa: PLC0415
+
+        inputs.append(open_syslog(settings, intake=intake, counts=counts, registry=registry))
     return Inputs(intake, tuple(inputs))

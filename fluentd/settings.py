@@ -6,12 +6,13 @@ from pathlib import Path
 from pydantic import Field
 
 from fluentd.forward.settings import ForwardSettings
+from fluentd.syslog.settings import SyslogSettings
 from pipeline.limits import MIB
 from pipeline.names import POD_LOGS
 from pipeline.settings import Listen
 
 
-class AgentSettings(ForwardSettings):
+class AgentSettings(ForwardSettings, SyslogSettings):
     """What the agent needs beside what every service needs."""
 
     pod_logs: Path = Field(
