@@ -26,9 +26,10 @@ from fluentd.discovery import Discovery, FoundFile, Listing, Place
 from fluentd.heartbeat import Heartbeat
 from fluentd.keeper import CheckpointKeeper
 from fluentd.memory import give_back_after_bursts
+from fluentd.metadata import open_metadata
 from fluentd.metrics import AgentMetrics
-from fluentd.network import open_inputs
-from fluentd.pods import LabelsFile, NameRules, PodMetadata
+from fluentd.network import open_copies, open_inputs
+from fluentd.pods import NameRules
 from fluentd.reader import Reader
 from fluentd.restate import restate
 from fluentd.sender import Budget, Lane, Packer, QueueTrouble, Sender
@@ -97,13 +98,15 @@ class Agent:
     ) -> None:
         self._settings, self._producer = settings, producer
         self._metrics = metrics = AgentMetrics(registry)
-        self._pods = _pods(settings, registry)
+        self._wake = asyncio.Event()
+        self._metadata = open_metadata(settings, changed=self._wake.set, registry=registry)
+        self._pods = self._metadata.pods
         root = str(settings.pod_logs.absolute())
         self._discovery = Discovery(root, [part for part in settings.link_targets.split(":") if part])
         around = Surroundings(
             self._origin, self._siblings, metrics, settings.close_seconds, settings.platform_namespace
         )
-        self._tree = Tree(around=around, choose=self._choose)
+        self._tree = Tree(around=around, choose=self._choose, gate=self._metadata.gate)
         self._budget = Budget(settings.inflight_bytes)
         self._trouble = QueueTrouble(health)
         self._is_new_queue = False
@@ -115,8 +118,8 @@ class Agent:
             metrics=metrics,
             health=health,
         )
+        self._copies = open_copies(settings, registry=registry)
         self._sender = self._make_sender()
-        self._wake = asyncio.Event()
         self._watch = DirectoryWatch(wake=self._wake.set, overflowed=metrics.overflows.inc)
         self._reader = Reader(
             discovery=self._discovery,
@@ -130,7 +133,13 @@ class Agent:
             wake=self._wake,
             rescan_seconds=settings.rescan_seconds,
         )
-        self._inputs = open_inputs(settings, sender=self._sender, partitions=producer.partitions, registry=registry)
+        self._inputs = open_inputs(
+            settings,
+            sender=self._sender,
+            partitions=producer.partitions,
+            registry=registry,
+            besides=() if self._copies is None else (self._copies,),
+        )
         self._heartbeat = Heartbeat(
             complete_ns=lambda: min(self._tree.complete_ns, self._inputs.complete_ns),
             send=self._sender.heartbeat,
@@ -152,7 +161,8 @@ class Agent:
                     acknowledged=self._keeper.touch,
                 )
                 for partition in range(self._producer.partitions)
-            ]
+            ],
+            copy=None if self._copies is None else self._copies.offer,
         )
 
     def _make_gauges(self) -> None:
@@ -186,6 +196,8 @@ class Agent:
                     group.create_task(self._trim(), name="memory"),
                     group.create_task(self._stop_waiting(stopping), name="stop"),
                 ]
+                if self._metadata.feed is not None:
+                    background.append(group.create_task(self._metadata.feed.run(), name="pods"))
                 self._inputs.start(group)
                 await self._reader.run(stopping)
                 await self._inputs.stop(seconds=self._settings.drain_seconds)
@@ -237,11 +249,6 @@ class Agent:
         listing = Listing(0, {}, {}, [], [])
         self._discovery.look(place, listing)
         return [one for one in listing.changed.get(place.path, ()) if one.restart == restart]
-
-
-def _pods(settings: AgentSettings, registry: CollectorRegistry) -> PodMetadata:
-    names = NameRules(settings.node)
-    return names if settings.pod_labels is None else LabelsFile(settings.pod_labels, names, registry=registry)
 
 
 async def _open_queue(url: str, stopping: asyncio.Event, health: Health) -> Producer | None:

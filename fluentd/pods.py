@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
+from fluentd.podrules import NO_RULES, PodRules
 from pipeline.chunk import Origin
 from pipeline.limits import MIB, NAME_BYTES
 
@@ -52,6 +53,9 @@ class PodMetadata(Protocol):
     def spread(self, app: str) -> int:
         """Over how many partitions the runs of `app` are spread; at least 1."""
 
+    def rules(self, *, namespace: str, pod: str, uid: str) -> PodRules:
+        """What the pod's annotations ask for; `NO_RULES` of a pod that nothing is known of."""
+
 
 class NameRules:
     """Names alone: the namespace is the app, and the pod is `<app>-<process>-<what its owner added>`.
@@ -79,6 +83,10 @@ class NameRules:
     def spread(self, app: str) -> int:  # noqa: ARG002 - every app is small until something says otherwise
         """See `PodMetadata`."""
         return 1
+
+    def rules(self, *, namespace: str, pod: str, uid: str) -> PodRules:  # noqa: ARG002 - names ask for nothing
+        """See `PodMetadata`."""
+        return NO_RULES
 
 
 class LabelsFile:
@@ -112,6 +120,10 @@ class LabelsFile:
     def spread(self, app: str) -> int:
         """See `PodMetadata`."""
         return self._fallback.spread(app)
+
+    def rules(self, *, namespace: str, pod: str, uid: str) -> PodRules:
+        """See `PodMetadata`."""
+        return self._fallback.rules(namespace=namespace, pod=pod, uid=uid)
 
     def _refresh(self) -> None:
         stamp = _stamp(self._path)

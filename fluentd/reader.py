@@ -97,9 +97,13 @@ class Reader:
         self._places = listing
         self._tree.apply(listing, now=time.monotonic())
         self._keeper.touch()
+        if self._tree.unlisted:
+            self._tree.unlisted = False
+            self._thorough_at = 0.0
         rescan_seconds = min(self._rescan_seconds, _BLIND_SECONDS) if self._watch.blind else self._rescan_seconds
         # What was made before its folder was watched was maybe made after it was listed.
-        self._scan_at = now if self._watch_all(listing) else now + rescan_seconds
+        again = self._watch_all(listing) or not self._thorough_at
+        self._scan_at = now if again else now + rescan_seconds
         self._report(listing)
 
     def _look(self, paths: set[str], now: float) -> None:
@@ -116,6 +120,8 @@ class Reader:
         self._watch.keep_only({root, *pods, *listing.places})
         news = [self._watch.watch(path, writes=False) for path in (root, *pods) if not self._watch.knows(path)]
         news += [self._watch.watch(path, writes=True) for path in listing.places if not self._watch.knows(path)]
+        for path in self._tree.skipped:
+            self._watch.watch(path, writes=False)
         return any(news)
 
     def _report(self, listing: Listing) -> None:

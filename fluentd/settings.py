@@ -1,15 +1,33 @@
 """Settings of the agent, read once from the environment."""
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from fluentd.forward.settings import ForwardSettings
+from fluentd.selection import LabelSelector, parse_label_names, parse_namespaces
 from fluentd.syslog.settings import SyslogSettings
 from pipeline.limits import MIB
 from pipeline.names import POD_LOGS
 from pipeline.settings import Listen
+
+
+def _checked(parse: Callable[[str], object]) -> AfterValidator:
+    """A field that is kept as it was written, if it can be read."""
+
+    def check(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(check)
+
+
+Selector = Annotated[str, _checked(LabelSelector)]
+Namespaces = Annotated[str, _checked(parse_namespaces)]
+LabelNames = Annotated[str, _checked(parse_label_names)]
 
 
 class AgentSettings(ForwardSettings, SyslogSettings):
@@ -43,6 +61,52 @@ class AgentSettings(ForwardSettings, SyslogSettings):
         description='JSON file of pod labels, `{"<namespace>/<pod>": {"app": "...", "type": "web", "version": "v3"}}`, '
         "read again when it has changed. What it does not say, and everything when it is not set, comes from the pods' "
         "names: the namespace is the app, `<app>-<process>-...` the process.",
+    )
+    kubernetes: str = Field(
+        "off",
+        min_length=1,
+        validation_alias="AGENT_KUBERNETES",
+        description="How the API server is asked about this node's pods: `in-cluster` (by a service account), the path "
+        "of a kubeconfig file, or `off`. What the settings below say about pods and labels needs it.",
+    )
+    pod_selector: Selector = Field(
+        "heritage=deis",
+        max_length=4096,
+        validation_alias="AGENT_POD_SELECTOR",
+        description="Which pods are read: a label selector as kubectl takes it; empty for all. Those of the platform's "
+        "namespace are read whatever it says.",
+    )
+    namespaces: Namespaces = Field(
+        "",
+        max_length=4096,
+        validation_alias="AGENT_NAMESPACES",
+        description="Only pods of these namespaces are read, with commas between; empty for all.",
+    )
+    app_labels: LabelNames = Field(
+        "app.kubernetes.io/name",
+        max_length=4096,
+        validation_alias="AGENT_APP_LABELS",
+        description="Labels that name the app of a pod that is not Deis's, the first that it has counts; then its "
+        "namespace. Whoever may set them chooses the app: leave it empty where tenants are not trusted.",
+    )
+    process_labels: LabelNames = Field(
+        "app.kubernetes.io/component",
+        max_length=4096,
+        validation_alias="AGENT_PROCESS_LABELS",
+        description="Labels that name its process; then the Deployment, StatefulSet or the like that made it.",
+    )
+    release_labels: LabelNames = Field(
+        "app.kubernetes.io/version",
+        max_length=4096,
+        validation_alias="AGENT_RELEASE_LABELS",
+        description="Labels that name its release.",
+    )
+    label_wait_seconds: float = Field(
+        3.0,
+        ge=0.0,
+        le=60.0,
+        validation_alias="AGENT_LABEL_WAIT_SECONDS",
+        description="How long a pod's lines wait until the API server has told of it; then its path speaks for it.",
     )
     link_targets: str = Field(
         "/var/lib/docker/containers",

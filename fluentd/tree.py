@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from fluentd.checkpoint import KnownRun
 from fluentd.discovery import FoundFile, Listing, Place
+from fluentd.gate import Gate, Standing
 from fluentd.outgoing import Outgoing
 from fluentd.run import Run
 from fluentd.surroundings import RunKey, Surroundings
@@ -35,11 +36,20 @@ class Tree:
     Args:
         around: What all runs share.
         choose: Partition of a new run.
+        gate: Tells what is read; everything by default.
+
+    Attributes:
+        skipped: Containers that are not read.
+        unlisted: Whether one of them is to be read now, so that its files have to be listed.
     """
 
-    def __init__(self, *, around: Surroundings, choose: Callable[[Place, int], int]) -> None:
+    def __init__(self, *, around: Surroundings, choose: Callable[[Place, int], int], gate: Gate | None = None) -> None:
         self._around = around
         self._choose = choose
+        self._gate = gate
+        self.skipped: set[str] = set()
+        self.unlisted = False
+        self._waiting: dict[RunKey, Run] = {}
         self._runs: dict[RunKey, Run] = {}
         self._places: dict[str, dict[int, Run]] = {}
         self._due: dict[RunKey, Run] = {}
@@ -80,6 +90,8 @@ class Tree:
             self._update(listing.places[path], files, now=now)
         if not complete:
             return
+        if self._gate is not None:
+            self._sort_out(listing, self._gate)
         if not listing.problems:
             for path in self._places.keys() - listing.places.keys():
                 for run in self._places[path].values():
@@ -90,6 +102,11 @@ class Tree:
         self._due.update(self._runs)
 
     def _update(self, place: Place, files: list[FoundFile], *, now: float) -> None:
+        standing = Standing.READ if self._gate is None else self._gate.standing(place)
+        if standing is Standing.SKIP:
+            self._leave_out(place.path)
+            return
+        self.skipped.discard(place.path)
         newest = max((one.restart for one in files if one.stamp[0]), default=0)
         runs = self._places.setdefault(place.path, {})
         for restart in {one.restart for one in files} - runs.keys():
@@ -101,6 +118,39 @@ class Tree:
             run.superseded |= restart < newest
             run.update([one for one in files if one.restart == restart], now=now)
             self._due[run.key] = run
+        if standing is Standing.WAIT:
+            self._waiting.update({run.key: run for run in runs.values()})
+
+    def _sort_out(self, listing: Listing, gate: Gate) -> None:
+        """Drop the runs of containers that are not read any more, and notice those that are read now."""
+        for path, place in listing.places.items():
+            skip = gate.standing(place) is Standing.SKIP
+            if skip and path not in self.skipped:
+                self._leave_out(path)
+            elif not skip and path in self.skipped:
+                self.skipped.discard(path)
+                self.unlisted = True
+        self.skipped &= listing.places.keys()
+        gate.retain(listing.places.values())
+
+    def _leave_out(self, path: str) -> None:
+        self.skipped.add(path)
+        for run in self._places.pop(path, {}).values():
+            run.close()
+            del self._runs[run.key]
+            self._due.pop(run.key, None)
+            self._waiting.pop(run.key, None)
+
+    def _release(self, gate: Gate) -> None:
+        """Let those go on that have waited long enough. What is known now may tell another partition."""
+        for key, run in list(self._waiting.items()):
+            standing = gate.standing(run.place)
+            if standing is Standing.SKIP:
+                self._leave_out(run.place.path)
+            elif standing is Standing.READ:
+                self._waiting.pop(key, None)
+                if not len(run.identities):
+                    run.partition = self._choose(run.place, run.restart)
 
     def _forget(self, now: float) -> None:
         for key, run in list(self._runs.items()):
@@ -108,12 +158,16 @@ class Tree:
             if run.over:
                 del self._runs[key]
                 self._due.pop(key, None)
+                self._waiting.pop(key, None)
                 del self._places[run.place.path][run.restart]
         self._places = {path: runs for path, runs in self._places.items() if runs}
 
     def due(self) -> list[Run]:
         """Runs to look at in this pass."""
-        return list(self._due.values())
+        if not self._waiting or self._gate is None:
+            return list(self._due.values())
+        self._release(self._gate)
+        return [run for key, run in self._due.items() if key not in self._waiting]
 
     def touch(self, path: str) -> None:
         """Something was written in a container's directory: its runs are due."""
@@ -130,7 +184,7 @@ class Tree:
         """
         outgoing = run.next_chunk(now=now)
         if outgoing is None and run.caught_up:
-            run.complete_ns = pass_ns
+            run.complete_ns = min(pass_ns, run.waits_from_ns or pass_ns)
         return outgoing
 
     def may_rest(self, run: Run, *, now: float) -> bool:

@@ -6,6 +6,7 @@
     +-- RetriableError            the same call may succeed later: back off and repeat
     |   +-- QueueUnavailableError the queue does not answer, or has no room
     |   +-- StoreUnavailableError the table's storage does not answer, or has no room
+    |   +-- KubernetesUnavailableError  the API server does not answer, or not now
     +-- FatalError                repeating cannot help: a person or a new process is needed
         +-- SettingsError         a setting is missing or out of its range; names the variable
         +-- FencedError           another writer has taken over this shard
@@ -34,6 +35,20 @@ class QueueUnavailableError(RetriableError):
 
 class StoreUnavailableError(RetriableError):
     """The table's storage does not answer, or has no room."""
+
+
+class KubernetesUnavailableError(RetriableError):
+    """The API server does not answer, or not now, or not to us.
+
+    Attributes:
+        reason: For a metric: few different ones.
+        retry_after_seconds: How long it wants to be left alone, at least; 0 if it did not say.
+    """
+
+    def __init__(self, message: str, *, reason: str, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
 
 
 class SettingsError(FatalError):

@@ -88,7 +88,7 @@ def control_plane(controlplane_tools: None, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def api_server(controlplane_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    """An API server with its etcd for the whole run: no controllers, no nodes. Use namespaces of your own, harm nothing."""
+    """An API server with its etcd for the whole run, no controllers, no nodes: use namespaces of your own."""
     with ControlPlane(tmp_path_factory.mktemp("kubernetes") / "bare", controllers=False) as plane:
         yield plane
 
