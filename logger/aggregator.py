@@ -16,10 +16,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -55,7 +56,9 @@ GROUP: Final = "logger"
 STOP_SECONDS: Final = 20.0
 """Most time for the last commit; what it does not reach, the next start repeats from the queue."""
 
-_OPEN_ATTEMPTS: Final = 5
+_MOST_SECONDS_BETWEEN_TRIES: Final = 2
+
+T = TypeVar("T")
 
 _UPKEEP_SHARD: Final = 0
 """Who owns this shard looks after the table."""
@@ -110,10 +113,10 @@ async def run(settings: LoggerSettings, stopping: asyncio.Event) -> None:
         settings.queue_url, group=GROUP, client_id=settings.own_url, instance=settings.instance or None
     )
     try:
-        parts = await _build(settings, consumer, secret)
+        parts = await _build(settings, consumer, secret, stopping)
         try:
             if not parts.shared:  # else the group may take its time, and others answer until then
-                await parts.ingest.resume()
+                await _once_stored(parts.ingest.resume, stopping)
             async with _serve(parts, secret):
                 await _run_tasks(parts, stopping)
         finally:
@@ -135,9 +138,9 @@ def _check_reach(settings: LoggerSettings, secret: str) -> None:
         raise SettingsError(f"LOGGER_URL: not set, and others cannot reach LOGGER_LISTEN={settings.listen}")
 
 
-async def _build(settings: LoggerSettings, consumer: GroupConsumer, secret: str) -> _Parts:
+async def _build(settings: LoggerSettings, consumer: GroupConsumer, secret: str, stopping: asyncio.Event) -> _Parts:
     health, registry = Health(), CollectorRegistry()
-    stores = await _open_stores(settings, consumer.queue_id)
+    stores = await _once_stored(functools.partial(_open_stores, settings, consumer.queue_id), stopping)
     head = Head(
         limit_bytes=settings.head_bytes,
         keep_seconds=settings.head_keep_seconds,
@@ -180,27 +183,37 @@ def _make_peers(settings: LoggerSettings, consumer: GroupConsumer, secret: str, 
 
 
 async def _open_stores(settings: LoggerSettings, queue_id: str) -> _Stores:
-    """Open the table; a store that does not answer yet gets a few tries, then whoever started this process decides."""
-    attempt = 0
+    return _Stores(
+        await asyncio.to_thread(IngestTable.open, settings.store_url, queue_id=queue_id),
+        await asyncio.to_thread(
+            TableReader.open,
+            settings.store_url,
+            queue_id=queue_id,
+            cache=Path(settings.cache),
+            cache_bytes=settings.cache_bytes,
+        ),
+        await asyncio.to_thread(Tombstones.open, settings.store_url, queue_id=queue_id),
+    )
+
+
+async def _once_stored(step: Callable[[], Awaitable[T]], stopping: asyncio.Event) -> T:
+    """Do a step of the start again until the store answers: a logger that gave up would be missing when it does.
+
+    Raises:
+        StoreUnavailableError: It did not before `stopping` was set.
+    """
+    failures = 0
     while True:
         try:
-            return _Stores(
-                await asyncio.to_thread(IngestTable.open, settings.store_url, queue_id=queue_id),
-                await asyncio.to_thread(
-                    TableReader.open,
-                    settings.store_url,
-                    queue_id=queue_id,
-                    cache=Path(settings.cache),
-                    cache_bytes=settings.cache_bytes,
-                ),
-                await asyncio.to_thread(Tombstones.open, settings.store_url, queue_id=queue_id),
-            )
+            return await step()
         except StoreUnavailableError as error:
-            attempt += 1
-            if attempt == _OPEN_ATTEMPTS:
-                raise
+            failures += 1
             log.warning("store unavailable, trying again", error=str(error))
-            await asyncio.sleep(attempt)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(failures, _MOST_SECONDS_BETWEEN_TRIES)):
+                    await stopping.wait()
+            if stopping.is_set():
+                raise
 
 
 def _make_ingest(

@@ -60,3 +60,17 @@ def test_kills_of_logger_and_gateway_lose_double_and_reorder_nothing(
             trial.kill("logger")
             trial.start("logger")
     trial.verdict()
+
+
+def test_a_logger_that_starts_while_the_bucket_is_away_waits_for_it(
+    own_gateway: Any, place: str, make_trial: Callable[..., Any]
+) -> None:
+    trial = make_trial(seed=3, settings={"STORE_URL": f"s3://logs/{place}"})
+    start_on(trial, own_gateway, place)
+    trial.kill("logger")
+    own_gateway.kill()
+    trial.start("logger")
+    wait_until(lambda: trial.stack.last_words().count("trying again") > 5, seconds=60, what="six tries")
+    own_gateway.start()
+    trial.verdict()
+    assert "service failed" not in trial.stack.last_words()
