@@ -1,13 +1,39 @@
 """Which network inputs the settings ask for. What is not asked for is not imported: the agent's memory is counted."""
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry
 
 from fluentd.inputs.group import Input, Inputs
 from fluentd.sender import Sender
 from fluentd.settings import AgentSettings
 
+if TYPE_CHECKING:
+    from fluentd.forward.copies import Copies
 
-def open_inputs(settings: AgentSettings, *, sender: Sender, partitions: int, registry: CollectorRegistry) -> Inputs:
+
+def open_copies(settings: AgentSettings, *, registry: CollectorRegistry) -> "Copies | None":
+    """What copies all lines to a Fluentd; `None` when nothing does."""
+    if settings.forward_out is None:
+        return None
+    from fluentd.forward.copies import Copies  # noqa: PLC0415
+
+    return Copies(
+        settings.forward_out,
+        tag=settings.forward_out_tag,
+        limit_bytes=settings.forward_out_bytes,
+        registry=registry,
+    )
+
+
+def open_inputs(
+    settings: AgentSettings,
+    *,
+    sender: Sender,
+    partitions: int,
+    registry: CollectorRegistry,
+    besides: tuple[Input, ...] = (),
+) -> Inputs:
     """Make the inputs; they listen when `Inputs.start` is called.
 
     Args:
@@ -15,13 +41,14 @@ def open_inputs(settings: AgentSettings, *, sender: Sender, partitions: int, reg
         sender: Takes the chunks.
         partitions: Of the queue.
         registry: For the metrics.
+        besides: What is run and stopped with them, after them.
 
     Raises:
         SettingsError: A file that a setting names cannot be read, or does not hold what it should.
     """
     syslog = settings.syslog_listen is not None or settings.syslog_udp_listen is not None
     if settings.forward_listen is None and not syslog:
-        return Inputs()
+        return Inputs(None, besides)
     from fluentd.inputs.intake import Intake  # noqa: PLC0415
     from fluentd.inputs.metrics import InputMetrics  # noqa: PLC0415
     from fluentd.pods import safe_name  # noqa: PLC0415
@@ -43,4 +70,4 @@ def open_inputs(settings: AgentSettings, *, sender: Sender, partitions: int, reg
         from fluentd.syslog.server import open_syslog  # noqa: PLC0415
 
         inputs.append(open_syslog(settings, intake=intake, counts=counts, registry=registry))
-    return Inputs(intake, tuple(inputs))
+    return Inputs(intake, (*inputs, *besides))

@@ -15,6 +15,7 @@ import zstandard
 
 from fluentd.metrics import AgentMetrics
 from fluentd.outgoing import Sendable
+from pipeline.chunk import Chunk
 from pipeline.errors import RetriableError
 from pipeline.failpoints import failpoint
 from pipeline.limits import KIB, LINGER_SECONDS, MIB, PACK_RAW_BYTES
@@ -277,14 +278,17 @@ class Sender:
 
     Args:
         lanes: One for each partition, in their order.
+        copy: Gets every chunk, too; must not wait.
     """
 
-    def __init__(self, lanes: list[Lane]) -> None:
-        self._lanes = lanes
+    def __init__(self, lanes: list[Lane], *, copy: Callable[[Chunk], None] | None = None) -> None:
+        self._lanes, self._copy = lanes, copy
 
     def put(self, partition: int, outgoing: Sendable) -> None:
         """See `Lane.put`."""
         self._lanes[partition].put(outgoing)
+        if self._copy is not None:
+            self._copy(outgoing.chunk)
 
     def heartbeat(self, time_ns: int) -> None:
         """Tell every partition; see `Lane.heartbeat`."""

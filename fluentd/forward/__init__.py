@@ -1,4 +1,4 @@
-"""The Fluent Forward protocol, version 1: lines from Fluentd, Fluent Bit and logger libraries.
+"""The Fluent Forward protocol, version 1: lines from Fluentd, Fluent Bit and logger libraries, and copies to a Fluentd.
 
 Layers; a lower one knows nothing of a higher one::
 
@@ -15,6 +15,8 @@ Layers; a lower one knows nothing of a higher one::
     metrics       what is counted
     connection    one client: frames in, acknowledgements out
     server        listens: TCP, TLS, and the UDP heartbeat
+    whole         lines of chunks, their pieces joined
+    copies        lines -> an existing Fluentd
 
 `docs/forward.md` tells operators what of it they see.
 Source: fluent/fluentd wiki, Forward Protocol Specification v1.

@@ -3,10 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from pipeline.limits import KIB, MIB
 from pipeline.settings import CommonSettings, Listen
+
+
+def _check_target(target: str) -> str:
+    host, _, port = target.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:  # noqa: PLR2004 - a port
+        raise ValueError("not host:port")
+    return target
 
 
 class ForwardSettings(CommonSettings):
@@ -90,4 +97,23 @@ class ForwardSettings(CommonSettings):
         le=86_400.0,
         validation_alias="AGENT_FORWARD_DOUBLES_SECONDS",
         description="A chunk that comes again within this time is acknowledged, and not taken twice.",
+    )
+    forward_out: Annotated[str, AfterValidator(_check_target)] | None = Field(
+        None,
+        validation_alias="FORWARD_OUT",
+        description="`host:port` of a Fluentd that gets a copy of each line; none when not set.",
+    )
+    forward_out_tag: str = Field(
+        "deis",
+        min_length=1,
+        max_length=253,
+        validation_alias="FORWARD_OUT_TAG",
+        description="What the tags of copies begin with: `<this>.<app>.<process>`.",
+    )
+    forward_out_bytes: int = Field(
+        4 * MIB,
+        ge=1 * MIB,
+        le=1024 * MIB,
+        validation_alias="FORWARD_OUT_BYTES",
+        description="Most bytes of copies that wait; further ones are dropped and counted.",
     )

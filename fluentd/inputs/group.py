@@ -10,7 +10,7 @@ _FAREWELL_SECONDS: Final = 2.0
 
 
 class Input(Protocol):
-    """Something that listens on the network and puts lines into an `Intake`."""
+    """Something that listens on the network and puts lines into an `Intake`; or that is run and stopped like it."""
 
     async def run(self) -> None:
         """Listen and serve until `stop` was called and all clients have their answers, or until cancelled.
