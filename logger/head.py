@@ -104,14 +104,17 @@ class Head:
     def batches(self, shard: int, from_offset: int) -> Sequence[Batch]:
         """The shard's batches with rows from `from_offset` on, in order, as far as they are still in memory.
 
-        A table version's position is always the boundary of a batch. When `oldest` is above it, the batches between are
-        gone from memory, and a newer table version has their rows.
+        The first one begins at `from_offset`, in the middle of a fetch if need be: a table version's position is a
+        boundary of the batches of whoever committed it, which may be the owner before, whose last commit was under way
+        when this one began. When `oldest` is above it, the batches between are gone from memory, and a newer table
+        version has their rows.
         """
         found = self._shards.get(shard)
         if found is None or from_offset >= found.next_offset:
             return ()
         held = list(found.batches)
-        return held[bisect.bisect_right(held, from_offset, key=_next_offset) :]
+        newer = held[bisect.bisect_right(held, from_offset, key=_next_offset) :]
+        return [batch.since(from_offset) for batch in newer[:1]] + newer[1:]
 
     def oldest(self, shard: int) -> int | None:
         """First queue offset still in memory; `None` when nothing is."""

@@ -8,7 +8,7 @@ A stored line is named by (source, offset, continuation). Two orders matter:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -145,11 +145,32 @@ class Batch:
         """What the batch counts for against the head's budget: raw data and row arrays."""
         return len(self.buffer) + self.rows * _ROW_BYTES
 
+    def since(self, queue_offset: int) -> "Batch":
+        """The rows of records from `queue_offset` on, as a view of this batch; the batch itself when they are all."""
+        if queue_offset <= self.first_offset:
+            return self
+        first = int(np.searchsorted(self.queue_offset, queue_offset))
+        arrays: dict[str, Any] = {name: getattr(self, name)[first:] for name in _ROW_ARRAYS}
+        return replace(self, first_offset=queue_offset, _by_app=None, **arrays)
+
     def of_app(self, app: str) -> npt.NDArray[np.int64]:
         """Indices of the app's rows, ascending. The index over all apps is built once, at the first call."""
         if self._by_app is None:
             self._by_app = _RowsByApp.of(self.facts, self.facts_index)
         return self._by_app.rows(app)
+
+
+_ROW_ARRAYS: Final = (
+    "starts",
+    "stops",
+    "time_ns",
+    "order_ns",
+    "stream",
+    "offset",
+    "continuation",
+    "facts_index",
+    "queue_offset",
+)
 
 
 @dataclass(frozen=True, slots=True)

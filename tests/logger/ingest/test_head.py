@@ -41,6 +41,26 @@ def test_a_reader_gets_the_batches_after_its_position(batches: list[Any]) -> Non
     assert head.ends() == {3: 4}
 
 
+def test_a_position_in_the_middle_of_a_batch_parts_its_rows(feed: Any, run: Any) -> None:
+    """As the last commit of the owner before leaves it, when this one has begun to read before it came through."""
+    file = b"".join(format_line(format_time(T0 + at), 0, b"%d" % at) for at in range(6))
+    ends = [0, *(at + 1 for at, byte in enumerate(file) if byte == 10)]
+    records = [feed.record([run.chunk(file, ends[at], ends[at + 2])]) for at in (0, 2, 4)]
+    (whole,) = feed.take(records)
+    head = Head(limit_bytes=10**6)
+    head.append(whole)
+    assert list(head.batches(3, 0)) == [whole]
+    for position in (1, 2):
+        (part,) = head.batches(3, position)
+        assert (part.first_offset, part.next_offset) == (position, 3)
+        lines = [bytes(part.buffer[a:b]) for a, b in zip(part.starts, part.stops, strict=True)]
+        assert lines == [b"%d" % at for at in range(2 * position, 6)]
+        assert len(part.of_app("app")) == part.rows == 6 - 2 * position
+        assert min(part.queue_offset) == position
+    assert whole.rows == 6
+    assert head.waiting() == {3: [whole]}
+
+
 def test_committed_batches_stay_for_their_time(batches: list[Any]) -> None:
     clock = _Clock()
     head = Head(limit_bytes=10**6, keep_seconds=60, clock=clock)

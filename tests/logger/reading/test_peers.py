@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logger.parts import flush_parts
 from logger.reading import peers as peers_module
 from logger.reading.filter import EVERY_LINE, LineFilter
 from logger.reading.page import Selection
@@ -252,6 +253,22 @@ async def test_a_new_owner_is_partial_until_it_has_read_what_was_there_when_it_t
         lines, headers = await logs(member)
         assert len(lines) == 12
         assert "Partial" not in headers
+
+
+async def test_a_commit_of_the_owner_before_that_comes_late_doubles_nothing(world: Any) -> None:
+    """The new owner began before that commit, and fetched what it covers together with what came after."""
+    cluster = world.cluster
+    before = cluster.owner[1].head.waiting()[1]
+    cluster.give(1, 2)
+    for number in range(3):
+        world.append(1, [("demo", 100 + number, b"new %d" % number)])
+    cluster.fetch(1)
+    cluster.ingest.commit(parts=flush_parts(before), positions={1: before[-1].next_offset}, states={1: b"state"})
+    await cluster.settled()
+    for member in cluster.members:
+        lines, headers = await logs(member)
+        assert "Partial" not in headers
+        assert len(lines) == len(set(lines)) == 15
 
 
 async def test_an_owner_that_hangs_costs_its_time_out_once(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
