@@ -196,8 +196,7 @@ class Agent:
                     group.create_task(self._trim(), name="memory"),
                     group.create_task(self._stop_waiting(stopping), name="stop"),
                 ]
-                if self._metadata.feed is not None:
-                    background.append(group.create_task(self._metadata.feed.run(), name="pods"))
+                background += [group.create_task(run(), name=name) for name, run in self._metadata.tasks.items()]
                 self._inputs.start(group)
                 await self._reader.run(stopping)
                 await self._inputs.stop(seconds=self._settings.drain_seconds)

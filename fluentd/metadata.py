@@ -1,8 +1,7 @@
 """Where the agent gets what it knows of pods, as the settings say: names, a file of labels, the API server."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
@@ -10,9 +9,6 @@ from fluentd.gate import Gate
 from fluentd.pods import LabelsFile, NameRules, PodMetadata
 from fluentd.selection import LabelSelector, Selection, parse_label_names, parse_namespaces
 from fluentd.settings import AgentSettings
-
-if TYPE_CHECKING:
-    from fluentd.kubernetes.feed import PodFeed
 
 OFF = "off"
 
@@ -24,12 +20,12 @@ class Metadata:
     Attributes:
         pods: Whose log a file is.
         gate: Which containers are read; `None` for all.
-        feed: Has to run for that; `None` if nothing has to.
+        tasks: What has to run for that, by name, until cancelled.
     """
 
     pods: PodMetadata
     gate: Gate | None = None
-    feed: "PodFeed | None" = None
+    tasks: Mapping[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
 
 
 def open_metadata(settings: AgentSettings, *, changed: Callable[[], None], registry: CollectorRegistry) -> Metadata:
@@ -53,6 +49,7 @@ def _from_api_server(
     # Not above: 10 MB of client, which an agent without an API server does not need.
     from fluentd.kubernetes.api import open_client  # noqa: PLC0415
     from fluentd.kubernetes.feed import PodFeed  # noqa: PLC0415
+    from fluentd.kubernetes.kept import PodMemory  # noqa: PLC0415
     from fluentd.kubernetes.naming import Naming  # noqa: PLC0415
     from fluentd.kubernetes.pods import KnownPods  # noqa: PLC0415
 
@@ -75,4 +72,5 @@ def _from_api_server(
     feed = PodFeed(
         open_client=lambda: open_client(settings.kubernetes), node=settings.node, known=known, registry=registry
     )
-    return Metadata(known, known, feed)
+    memory = PodMemory(settings.state, known)
+    return Metadata(known, known, {"pods": feed.run, "memory of pods": memory.run})

@@ -8,6 +8,12 @@ POD_LOGS: Final = "/var/log/pods"
 CHECKPOINT_FILE: Final = "checkpoint"
 """The agent's checkpoint, in its state directory."""
 
+PODS_FILE: Final = "pods"
+"""What the agent knew of pods, in its state directory: a hint for its next start."""
+
+PODS_MAGIC: Final = b"\x01"
+"""First byte of that file: the version of its format."""
+
 PACK_MAGIC: Final = b"\x01"
 """First byte of a pack: the version of its format."""
 

@@ -5,13 +5,13 @@
 * A pod that was deleted is remembered while it has files here.
 * A container of a pod that nothing is known of waits, for a bounded time; then its path speaks for it and it is read,
   since a line that was not wanted does less harm than one that is missing. When it is known after all, that counts.
-* Once selected, a pod stays so while this agent runs: a label that goes away, as at the end of a rollout, must not cost
+* Once selected, a pod stays so: a label that goes away, as at the end of a rollout, must not cost
   a pod its last lines. A label that comes selects it, and everything that its files hold is read.
 * To be left out by an annotation counts at once, and until it is taken away; then reading goes on where it stopped.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple
@@ -42,6 +42,11 @@ class PodKey(NamedTuple):
     namespace: str
     name: str
     uid: str
+
+    @classmethod
+    def of(cls, pod: PodMeta) -> "PodKey":
+        """The key of a pod. A static pod's folder has a uid that an annotation of its image at the server states."""
+        return cls(pod.namespace, pod.name, pod.annotations.get(MIRROR, pod.uid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,9 @@ class KnownPods:
         wait_seconds: How long a container waits for its pod to be known.
         changed: Called when an answer may have changed.
         registry: For the metrics.
+
+    Attributes:
+        changes: Grows with each change of what is known.
     """
 
     def __init__(
@@ -100,6 +108,7 @@ class KnownPods:
     ) -> None:
         self._naming, self._selection, self._fallback = naming, selection, fallback
         self._wait_seconds, self._changed = wait_seconds, changed
+        self.changes = 0
         self._pods: dict[PodKey, KnownPod] = {}
         self._asked: dict[PodKey, float] = {}
         self._given_up: set[PodKey] = set()
@@ -161,17 +170,29 @@ class KnownPods:
 
     def replace(self, pods: Iterable[PodMeta]) -> None:
         """Take in a list of all pods: those that are not in it are gone."""
-        listed = {key for pod in pods if (key := self._learn(pod))}
+        before = dict(self._pods)
+        listed = {self._learn(pod) for pod in pods}
         for key in self._pods.keys() - listed:
             self._lose(key)
-        self._changed()
+        if self._pods != before:
+            self._note_change()
 
     def apply(self, pod: PodMeta, *, deleted: bool) -> None:
         """Take in what happened to one pod. Its last labels are those with which it is deleted."""
+        before = self._pods.get(PodKey.of(pod))
         key = self._learn(pod)
         if deleted:
             self._lose(key)
-        self._changed()
+        if self._pods[key] != before:
+            self._note_change()
+
+    def snapshot(self) -> dict[PodKey, KnownPod]:
+        """What is known, to be kept."""
+        return dict(self._pods)
+
+    def restore(self, pods: Mapping[PodKey, KnownPod]) -> None:
+        """Take in what was known once. Whether a pod is gone by now, the next list tells."""
+        self._pods |= {key: replace(pod, gone_at=0.0) for key, pod in pods.items()}
 
     def retain(self, places: Iterable[Place]) -> None:
         """See `Gate`. A pod that is alive is known, whether it has files or not."""
@@ -184,6 +205,10 @@ class KnownPods:
             del self._asked[key]
         self._given_up &= here
 
+    def _note_change(self) -> None:
+        self.changes += 1
+        self._changed()
+
     def _count(self, state: str) -> int:
         return sum(pod.state == state for pod in self._pods.values())
 
@@ -193,7 +218,7 @@ class KnownPods:
             self._pods[key] = replace(pod, gone_at=time.monotonic())
 
     def _learn(self, pod: PodMeta) -> PodKey:
-        key = PodKey(pod.namespace, pod.name, pod.annotations.get(MIRROR, pod.uid))
+        key = PodKey.of(pod)
         before = self._pods.get(key)
         rules, problems = parse_rules(labels=pod.labels, annotations=pod.annotations)
         self._pods[key] = known = KnownPod(

@@ -10,7 +10,7 @@ import pytest
 from real_kubernetes import Pods, opened
 
 from demo.controlplane import ControlPlane
-from demo.stack import Stack, wait_until
+from demo.stack import Stack, StackError, wait_until
 
 SECONDS = 60.0
 
@@ -40,15 +40,15 @@ class Node:
 
     def wait_for(self, app: str, *messages: str) -> list[dict[str, Any]]:
         """Wait until the logger has exactly these lines of an app, in the order of their times; the lines."""
-
-        def there() -> bool:
-            return [line["message"] for line in self.lines(app)] == list(messages)
-
-        try:
-            wait_until(there, seconds=SECONDS, what=f"lines of {app}", every_seconds=0.1)
-        except Exception as error:
-            raise AssertionError(f"{app} has {self.lines(app)}\n{self.stack.last_words()}") from error
+        self.wait_true(lambda: [line["message"] for line in self.lines(app)] == list(messages), f"lines of {app}")
         return self.lines(app)
+
+    def wait_true(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for a condition; shows the last words of the services if it does not come."""
+        try:
+            wait_until(condition, seconds=SECONDS, what=what, every_seconds=0.1)
+        except StackError as error:
+            raise StackError(f"{error}\n{self.stack.last_words()}") from error
 
     def metric(self, name: str) -> float:
         """Of the agent."""
@@ -56,7 +56,7 @@ class Node:
 
     def wait_metric(self, name: str, condition: Callable[[float], bool]) -> None:
         """Wait for a metric of the agent."""
-        wait_until(lambda: condition(self.metric(name)), seconds=SECONDS, what=name, every_seconds=0.1)
+        self.wait_true(lambda: condition(self.metric(name)), name)
 
 
 def _node(plane: ControlPlane, folder: Path) -> Iterator[Node]:

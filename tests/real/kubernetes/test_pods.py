@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-from demo.stack import wait_until
-
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 
 
@@ -38,7 +36,7 @@ def test_a_pod_that_is_relabelled_has_its_new_names_from_then_on(node: Any) -> N
         node.pods.log(pod).write(b"line %d" % written)
         return node.lines(app)[-1]["release"] == "v2"
 
-    wait_until(writes_until_v2, seconds=60, what="the new release", every_seconds=0.2)
+    node.wait_true(writes_until_v2, "the new release")
     releases = [line["release"] for line in node.wait_for(app, "one", *(f"line {n + 1}" for n in range(written)))]
     assert releases == sorted(releases), "once new, never old again"
     assert releases[0] == "v1"
