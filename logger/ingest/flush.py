@@ -2,7 +2,7 @@
 
 ::
 
-    settle (states held still): dead letters durable, batches, positions, states --> sort (thread)
+    settle (states held still): dead letters durable, batches, positions, states --> still the same queue? --> sort (thread)
         --> table.commit (thread; repeated while the store is away) --> head.committed --> queue.commit
                  '-- fenced: the shards that others have committed are dropped, the rest is committed without them
 """
@@ -120,6 +120,7 @@ class Flush:
 
         Raises:
             FencedError: This logger is meant to be the only one, and is not any more.
+            FatalError: The queue was removed or replaced.
         """
         while not fetched_last.is_set():
             with contextlib.suppress(TimeoutError):
@@ -142,8 +143,21 @@ class Flush:
             except QueueUnavailableError as error:
                 log.warning("bad records could not be kept aside yet, so nothing is committed", error=str(error))
                 return
+            if settled.positions:
+                await self._check_queue()
             while settled.positions:
                 settled = await self._commit_or_lose(settled, stopping)
+
+    async def _check_queue(self) -> None:
+        """Make sure that what is about to be committed came from the queue in whose name it is.
+
+        One that does not say has not been replaced, as far as anybody knows, and the commit need not wait for it.
+
+        Raises:
+            FatalError: The queue was removed or replaced.
+        """
+        with contextlib.suppress(QueueUnavailableError):
+            await self._consumer.check()
 
     async def _commit_or_lose(self, settled: _Settled, stopping: asyncio.Event) -> _Settled:
         """Commit; returns what is left to commit: nothing, or what is there without the shards that were fenced."""

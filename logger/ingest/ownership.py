@@ -27,6 +27,7 @@ import structlog
 from logger.head import Head
 from logger.ingest.accepted import newest_runs
 from logger.ingest.deadletters import KeepsBadRecords
+from logger.ingest.gaps import close_gaps
 from logger.ingest.metrics import IngestMetrics
 from logger.ingest.resume import ShardState, decode_state
 from logger.ingest.shard import Shard
@@ -242,11 +243,15 @@ class Ownership:
     def _read(self, numbers: Collection[int], starts: Mapping[int, int]) -> dict[int, tuple[Shard, int]]:
         """Shards as the table has them, and their positions there. Blocks."""
         taken = self._table.take(numbers)
-        inherited = newest_runs(decode_state(blob) for blob in self._table.states_of_other_queues())
+        elsewhere = [decode_state(blob) for blob in self._table.states_of_other_queues()]
+        inherited = newest_runs(elsewhere)
         loaded: dict[int, tuple[Shard, int]] = {}
         for number in sorted(numbers):
             if number in taken:
                 position, state = taken[number][0], _state_at(number, *taken[number])
+                closed_bytes = close_gaps(state, (run for other in elsewhere for run in other.runs))
+                if closed_bytes:
+                    log.info("another queue has brought what was missing", shard=number, bytes=closed_bytes)
             else:
                 position, state = -1, self._first_state(number, starts.get(number, 0))
             shard = self._make_shard(number, state)

@@ -94,6 +94,14 @@ class Consumer(Protocol):
     async def committed(self) -> dict[int, int]:
         """This group's positions, none before the oldest record kept: for a reader without a store of its own."""
 
+    async def check(self) -> None:
+        """Make sure that the queue is still the one that was opened: what was fetched before is of that one.
+
+        Raises:
+            FatalError: It was removed or replaced.
+            QueueUnavailableError: It does not say now.
+        """
+
     async def close(self) -> None:
         """Give back files and sockets."""
 

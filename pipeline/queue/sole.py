@@ -70,6 +70,10 @@ class SoleMember:
         """See `pipeline.queue.Consumer`."""
         return await self._consumer.committed()
 
+    async def check(self) -> None:
+        """See `pipeline.queue.Consumer`."""
+        await self._consumer.check()
+
     async def close(self) -> None:
         """See `pipeline.queue.Consumer`."""
         await self._consumer.close()

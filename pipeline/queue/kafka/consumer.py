@@ -137,6 +137,13 @@ class KafkaConsumer:
                         found[partition] = max(position, found[partition])
         return found
 
+    async def check(self) -> None:
+        """See `pipeline.queue.Consumer`; takes `ASK_SECONDS` at most."""
+        self._identify_at = 0.0
+        with translated(f"{self._options}: looking for the topic"):
+            async with asyncio.timeout(ASK_SECONDS):
+                await self._identify()
+
     async def close(self) -> None:
         """Give back sockets; a second call does nothing."""
         if not self._closed:

@@ -100,6 +100,9 @@ class SqliteConsumer:
         """What retention deleted unread beyond the outage budget, by (group, partition), since the queue was made."""
         return await self._work(lambda db: read_losses(db.connection))
 
+    async def check(self) -> None:
+        """Nothing: each `fetch` looks before it reads, and the open file is what was opened, wherever it is now."""
+
     async def close(self) -> None:
         """Finish what is under way and close the file; a second call does nothing."""
         if not self._closed:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from logger.ingest.accepted import newest_runs
-from logger.ingest.gaps import Gaps, find_gaps
+from logger.ingest.gaps import Gaps, close_gaps, find_gaps, gap_bytes
 from logger.ingest.resume import decode_state, encode_state
 from pipeline.chunk import Chunk, Flag
 from pipeline.cri import format_line, format_time
@@ -85,3 +85,28 @@ def test_a_declared_end_of_a_file_that_is_not_known_is_taken_as_ever(feed: Any, 
     feed.send(run.chunk(FILES[2], 0, ENDS[2][5], ordinal=2))
     feed.send(Chunk(run.origin(), run.source(1), 1, 40, 40, 10, b"", Flag.FINAL | Flag.DECLARED_LOSS))
     assert feed.shard.gaps() == Gaps(1, 10, 0)
+
+
+@pytest.mark.parametrize(("brought", "left"), [(12, 0), (9, ENDS[0][12] - ENDS[0][5]), (5, ENDS[0][12] - ENDS[0][5])])
+def test_a_gap_is_closed_when_the_old_queue_has_brought_all_of_it_since(
+    feed: Any, run: Any, replace: Any, brought: int, left: int
+) -> None:
+    feed.send(run.chunk(FILES[0], 0, ENDS[0][5]), heartbeat_ns=T0)
+    other = replace()
+    other.send(stated(run, 0, ENDS[0][12]), heartbeat_ns=T0 + 1)
+    feed.send(run.chunk(FILES[0], ENDS[0][5], ENDS[0][brought]))
+    state = decode_state(encode_state(other.shard.state()))
+    assert close_gaps(state, feed.shard.state().runs) == (0 if left else ENDS[0][12] - ENDS[0][5])
+    assert sum(map(gap_bytes, state.runs)) == left
+    other.shard = other.new_shard(state)
+    assert other.shard.heartbeats() == {"n1": 0 if left else T0 + 1}
+
+
+def test_bytes_that_the_old_queue_lacks_too_close_no_gap(feed: Any, run: Any, replace: Any) -> None:
+    feed.send(run.chunk(FILES[0], 0, ENDS[0][5]))
+    other = replace()
+    other.send(stated(run, 0, ENDS[0][9]))
+    feed.send(run.chunk(FILES[0], ENDS[0][6], ENDS[0][12]))
+    state = other.shard.state()
+    assert close_gaps(state, feed.shard.state().runs) == 0
+    assert [(gap.name.start, gap.name.end) for gap in find_gaps(3, state)] == [(ENDS[0][5], ENDS[0][9])]

@@ -20,6 +20,7 @@ from logger.ingest.resume import ShardState
 from logger.ingest.shard import Shard
 from logger.table.reader import TableReader
 from logger.table.writer import IngestTable
+from pipeline.chunk import Chunk
 from pipeline.cri import format_line, format_time
 from pipeline.errors import OffsetOutOfRangeError
 from pipeline.pack import encode_pack
@@ -151,10 +152,21 @@ class Site:
     async def open(self) -> None:
         self.producer: Producer = await open_producer(self.url)
 
+    def chunk(self, shard: int, low: int, high: int) -> Chunk:
+        """Lines `[low, high)` of a shard's file."""
+        made: Chunk = self._runs[shard].chunk(FILES[shard], ENDS[shard][low], ENDS[shard][high])
+        return made
+
+    @staticmethod
+    def metrics() -> IngestMetrics:
+        """Some that nobody looks at."""
+        return IngestMetrics(CollectorRegistry())
+
     async def send(self, shard: int, low: int, high: int, *, heartbeat_ns: int = 0) -> None:
         """Send lines `[low, high)` of a shard's file as one record."""
-        chunk = self._runs[shard].chunk(FILES[shard], ENDS[shard][low], ENDS[shard][high])
-        pack = encode_pack([chunk], node="n1", heartbeat_ns=heartbeat_ns, compressor=zstandard.ZstdCompressor())
+        pack = encode_pack(
+            [self.chunk(shard, low, high)], node="n1", heartbeat_ns=heartbeat_ns, compressor=zstandard.ZstdCompressor()
+        )
         await self.producer.send(shard, [pack])
 
     @contextlib.asynccontextmanager

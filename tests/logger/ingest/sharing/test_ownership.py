@@ -3,9 +3,19 @@
 import asyncio
 from typing import Any
 
-from logger.ingest.resume import encode_state
+import pytest
+import zstandard
+
+from logger.ingest.deadletters import DeadLetters
+from logger.ingest.resume import ShardState, encode_state
+from logger.ingest.shard import Shard
 from logger.parts import flush_parts
 from logger.table.writer import IngestTable
+from pipeline.errors import FatalError, QueueUnavailableError
+from pipeline.pack import encode_pack
+from pipeline.queue import Record
+
+T0 = 1_790_000_000_000_000_000
 
 
 async def test_only_what_is_assigned_is_read_and_what_is_gone_is_dropped_uncommitted(site: Any) -> None:
@@ -124,3 +134,50 @@ async def test_records_fetched_before_a_shard_was_taken_anew_are_not_taken(site:
         assert logger.rows(0) == 20
         logger.stopping.set()
     assert site.stored() == site.messages((0, 0, 20))
+
+
+async def test_nothing_is_committed_in_the_name_of_a_queue_that_was_replaced(site: Any) -> None:
+    async def replaced() -> None:
+        raise FatalError("the topic was deleted")
+
+    async def run() -> None:
+        async with site.logger(0) as logger:
+            await site.until(lambda: logger.rows(0) == 10)
+            logger.member.check = replaced
+            logger.stopping.set()
+
+    await site.send(0, 0, 10)
+    with pytest.raises(ExceptionGroup) as caught:
+        await run()
+    assert caught.group_contains(FatalError, match="was deleted")
+    assert site.stored() == []
+
+
+async def test_a_commit_does_not_wait_for_a_queue_that_does_not_say_whether_it_is_the_same(site: Any) -> None:
+    async def away() -> None:
+        raise QueueUnavailableError("away")
+
+    await site.send(0, 0, 10)
+    async with site.logger(0) as logger:
+        await site.until(lambda: logger.rows(0) == 10)
+        logger.member.check = away
+        logger.stopping.set()
+    assert site.stored() == site.messages((0, 0, 10))
+
+
+async def test_a_gap_that_another_queue_has_filled_since_is_closed_when_its_shard_is_taken(site: Any) -> None:
+    async def stored_of(table_of: str, chunk: Any) -> None:
+        """Commit a resume state to a queue's part of the table, as a logger does that has taken this chunk."""
+        shard = Shard(0, ShardState(0), dead_letters=DeadLetters(site.folder / "none"), metrics=site.metrics())
+        shard.take([Record(0, 0, encode_pack([chunk], node="n1", compressor=zstandard.ZstdCompressor()), T0)])
+        table = await asyncio.to_thread(IngestTable.open, site.store_url, queue_id=table_of)
+        state = encode_state(shard.state())
+        await asyncio.to_thread(lambda: table.commit(parts={}, positions={0: 1}, states={0: state}))
+
+    await site.send(0, 10, 20)
+    await stored_of(site.producer.queue_id, site.chunk(0, 10, 20))
+    async with site.logger(0) as logger:
+        assert logger.count("logger_open_gaps", shard="0") == 1
+    await stored_of("another", site.chunk(0, 0, 10))
+    async with site.logger(0) as logger:
+        assert logger.count("logger_open_gaps", shard="0") == 0

@@ -1,0 +1,62 @@
+"""From the SQLite queue of one machine to Kafka while containers write: the ways that docs/operations.md describes."""
+
+from typing import Any
+
+import pytest
+
+from demo.stack import wait_until
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+def test_a_move_to_kafka_in_midstream_loses_doubles_and_reorders_nothing(move: Any, kafka_url: str) -> None:
+    move.start("", "agent", "logger")
+    move.writers.start()
+    move.wait_rows(500)
+    move.stop("agent")  # what is written from here on waits in its files
+    move.wait_drained()
+    move.stop("logger")
+    before = move.written()
+    move.start(kafka_url, "agent", "logger")
+    move.wait_rows(before + 500)
+    move.verdict()
+
+
+def test_the_agent_may_go_first_while_the_logger_reads_the_old_queue_to_its_end(move: Any, kafka_url: str) -> None:
+    move.start("", "agent", "logger")
+    move.writers.start()
+    move.wait_rows(500)
+    move.stop("logger")
+    wait_until(lambda: int(move.command("groups")[0][0][1]) > 10, seconds=60, what="records", every_seconds=0.5)
+    move.stack.processes["agent"].kill()  # what it sent last is in both queues
+    move.start(kafka_url, "agent")
+    before = move.written()
+    wait_until(lambda: move.written() > before + 200, seconds=60, what="lines for Kafka alone")
+    move.start("", "logger")
+    move.wait_drained()
+    move.stop("logger")
+    move.start(kafka_url, "logger")
+    move.verdict()
+
+
+def test_a_logger_that_left_the_old_queue_too_early_says_what_is_missing_and_can_go_back_for_it(
+    move: Any, kafka_url: str
+) -> None:
+    move.start("", "agent", "logger")
+    move.writers.start()
+    move.wait_rows(500)
+    move.stop("logger")
+    wait_until(lambda: int(move.command("groups")[0][0][1]) > 10, seconds=60, what="records", every_seconds=0.5)
+    move.stop("agent")
+    move.start(kafka_url, "agent", "logger")
+    move.wait_metric("logger", "logger_open_gap_bytes", lambda size: size > 0)
+    listed, told = move.command("gaps", url=kafka_url)
+    assert told.startswith(f"{len(listed)} gaps, {sum(int(row[1]) for row in listed)} bytes; 0 bytes")
+    assert move.complete_up_to() == ""
+    move.stop("logger")
+    move.start("", "logger")
+    move.wait_drained()
+    move.stop("logger")
+    move.start(kafka_url, "logger")
+    move.verdict()
+    assert move.command("gaps", url=kafka_url) == ([], "0 gaps, 0 bytes; 0 bytes were accepted as lost before\n")
