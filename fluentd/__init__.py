@@ -11,6 +11,9 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     outgoing       a chunk made of bytes of a source
     controller     whose line of the Deis controller's log it is
     appcut         chunks of that log, cut where the app changes
+    rules          on whole chunks: hide secrets, drop, sample and limit lines (a package of its own)
+    ruling         rules at work on one run: what is sent, what waits
+    sending        how bytes of a run become chunks: as they are, cut by apps, or by rules
     surroundings   what all runs share
     run            the files of one run of one container, in the order of writing
     tree           all runs: what discovery found, which of them are hot, up to when everything is read
@@ -20,6 +23,7 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     keeper         when the checkpoint is written
     heartbeat      up to when everything is sent, told to every partition
     restate        what an old queue was sent, told to a new one
+    turns          which run is read next
     reader         discovers, looks at what is due, hands chunks to the lanes
     memory         what a burst left behind, given back
     inputs         what network inputs share: virtual sources, acknowledgement

@@ -16,6 +16,8 @@ Order of acts: read, send, durable, then checkpoint. A crash repeats; the logger
 
 import asyncio
 import resource
+import time
+from collections.abc import Callable
 
 import structlog
 from aiohttp import web
@@ -29,13 +31,17 @@ from fluentd.memory import give_back_after_bursts
 from fluentd.metadata import open_metadata
 from fluentd.metrics import AgentMetrics
 from fluentd.network import open_copies, open_inputs
+from fluentd.podrules import PodRules
 from fluentd.pods import NameRules
 from fluentd.reader import Reader
 from fluentd.restate import restate
+from fluentd.rules.book import RuleBook
+from fluentd.run import Run
 from fluentd.sender import Budget, Lane, Packer, QueueTrouble, Sender
 from fluentd.settings import AgentSettings
 from fluentd.surroundings import RunKey, Surroundings
 from fluentd.tree import Tree, choose_partition
+from fluentd.turns import Turns
 from fluentd.watch import DirectoryWatch
 from pipeline.chunk import Origin
 from pipeline.errors import RetriableError
@@ -45,6 +51,7 @@ from pipeline.service import Health, health_routes, listening
 log = structlog.get_logger()
 
 _OPEN_RETRY_SECONDS = 1.0
+_OLD_NS = 60_000_000_000
 
 
 async def run(settings: AgentSettings, stopping: asyncio.Event) -> None:
@@ -104,7 +111,12 @@ class Agent:
         root = str(settings.pod_logs.absolute())
         self._discovery = Discovery(root, [part for part in settings.link_targets.split(":") if part])
         around = Surroundings(
-            self._origin, self._siblings, metrics, settings.close_seconds, settings.platform_namespace
+            self._origin,
+            self._siblings,
+            metrics,
+            settings.close_seconds,
+            settings.platform_namespace,
+            RuleBook(settings.rules, pod_rules=self._pod_rules, registry=registry),
         )
         self._tree = Tree(around=around, choose=self._choose, gate=self._metadata.gate)
         self._budget = Budget(settings.inflight_bytes)
@@ -132,6 +144,7 @@ class Agent:
             health=health,
             wake=self._wake,
             rescan_seconds=settings.rescan_seconds,
+            turns=Turns(is_old=_written_before(time.time_ns()) if settings.backlog == "newest" else None),
         )
         self._inputs = open_inputs(
             settings,
@@ -234,6 +247,9 @@ class Agent:
             namespace=place.namespace, pod=place.pod, uid=place.uid, container=place.container, restart=restart
         )
 
+    def _pod_rules(self, place: Place) -> PodRules:
+        return self._pods.rules(namespace=place.namespace, pod=place.pod, uid=place.uid)
+
     def _choose(self, place: Place, restart: int) -> int:
         """By what the path says, not by labels, which change: after a lost checkpoint it must be the same again."""
         named = NameRules(self._settings.node).origin(
@@ -264,6 +280,11 @@ async def _open_queue(url: str, stopping: asyncio.Event, health: Health) -> Prod
         except TimeoutError:
             continue
     return None
+
+
+def _written_before(start_ns: int) -> Callable[[Run], bool]:
+    """Tells runs to which nobody had written for a while when the agent started."""
+    return lambda run: run.written_ns < start_ns - _OLD_NS
 
 
 def _raise_file_limit() -> None:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from fluentd.dockerjson import CriData, DockerJsonToCri
+from fluentd.rules.state import RuleState
 from fluentd.source import Position, Source
 from pipeline.chunk import Chunk, Flag, Origin, cut_chunk
 from pipeline.limits import CHUNK_BYTES
@@ -49,21 +52,59 @@ def send_on(
         The chunk, and how many lines of docker's format made no sense. The chunk may cover only a part of `data` when
         conversion makes much of it.
     """
+    data, made = converted(converter, data, mid_line=source.position.open_line)
+    return make_chunk(source, data, origin=origin, made=made, flags=flags), made.malformed
+
+
+def converted(converter: DockerJsonToCri | None, data: bytes, *, mid_line: bool) -> tuple[bytes, CriData]:
+    """As much of `data` as fits into a chunk, and what a chunk has in its place."""
+    if converter is None or not data:
+        return data, CriData(data, b"", 0)
+    return fit_chunk(converter, data, mid_line=mid_line)
+
+
+def make_chunk(
+    source: Source,
+    data: bytes,
+    *,
+    origin: Origin,
+    made: CriData,
+    flags: Flag,
+    rules: RuleState | None = None,
+    mid_line: bool = True,
+) -> Outgoing:
+    """Make a chunk, and move its source on.
+
+    Args:
+        source: Its position is where `data` begins.
+        data: The bytes of the source that the chunk covers.
+        origin: Of the lines.
+        made: What it has of them.
+        flags: `Flag.FINAL` when nothing will follow.
+        rules: See `Position`.
+        mid_line: Whether a line that is open there goes on in the chunk.
+    """
     before = source.position
-    if before.open_line:
+    if before.open_line and mid_line:
         flags |= Flag.MID_LINE
-    sent, line_offsets, malformed = data, b"", 0
-    if converter is not None and data:
-        data, converted = fit_chunk(converter, data, mid_line=before.open_line)
-        sent, line_offsets, malformed = converted.data, converted.line_offsets, converted.malformed
     after = before.after(data)
     if flags & Flag.FINAL:
         after = after.closed()
+    if rules is not None:
+        after = msgspec.structs.replace(after, rules=rules)
     source.position = after
     chunk = Chunk(
-        origin, source.id, source.ordinal, before.offset, after.offset, before.offset, sent, flags, line_offsets
+        origin,
+        source.id,
+        source.ordinal,
+        before.offset,
+        after.offset,
+        before.offset,
+        made.data,
+        flags,
+        made.line_offsets,
     )
-    return Outgoing(chunk, source, after), malformed
+    return Outgoing(chunk, source, after)
 
 
 def declare_end(source: Source, *, origin: Origin) -> Outgoing | None:
@@ -77,7 +118,7 @@ def declare_end(source: Source, *, origin: Origin) -> Outgoing | None:
         return None
     end = before.offset + lost_bytes
     flags = Flag.FINAL | (Flag.DECLARED_LOSS if lost_bytes else Flag.NONE)
-    source.position = Position(end)
+    source.position = Position(end, rules=before.rules)
     chunk = Chunk(origin, source.id, source.ordinal, end, end, before.offset, b"", flags)
     return Outgoing(chunk, source, source.position)
 

@@ -5,21 +5,20 @@ something had been written to the next, or it is gone for good. A drained file i
 runtime that reopens its log at a rotation may still hold the old file for a moment.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from fluentd.appcut import AppCutter, is_controller
 from fluentd.content import open_content
 from fluentd.discovery import FoundFile, Inode, Place
 from fluentd.dockerjson import DockerJsonToCri, looks_like_docker_json
 from fluentd.identity import Identities, Match
 from fluentd.openfile import OpenFile
-from fluentd.outgoing import Outgoing, declare_end, send_on
+from fluentd.outgoing import Outgoing, declare_end
+from fluentd.sending import Sending
 from fluentd.source import Known, Source, fingerprint
 from fluentd.surroundings import RunKey, Surroundings
 from fluentd.tail import Look, look
-from pipeline.chunk import Flag, Origin
+from pipeline.chunk import Flag
 from pipeline.limits import FINGERPRINT_BYTES, RESUME_BYTES
 
 TORN_SECONDS = 1.0
@@ -27,8 +26,6 @@ TORN_SECONDS = 1.0
 
 GONE_SECONDS = 60.0
 """State of a source whose file is gone is kept this long: a folder that is away for a moment must not be sent again."""
-
-_ORIGIN_SECONDS = 2.0  # how old the labels of a line may be; asking for each chunk costs more than a small chunk
 
 
 class _Wait(Enum):
@@ -59,6 +56,7 @@ class Run:
         problem: Why a file could not be read, empty when all could.
         active_at: When something was last found to send; monotonic seconds.
         complete_ns: Everything written before this wall time was read.
+        written_ns: When its files were last written to, as they were last listed; wall time.
     """
 
     def __init__(
@@ -81,6 +79,7 @@ class Run:
         self.problem = ""
         self.active_at = 0.0
         self.complete_ns = 0
+        self.written_ns = 0
         self._around = around
         self._queue: list[OpenFile] = []
         self._late: list[OpenFile] = []
@@ -88,11 +87,7 @@ class Run:
         self._unopened = ""
         self._missed = False
         self._now = 0.0
-        # The controller's only: what one look at it gave, a chunk for each change of the app.
-        self._cutter = AppCutter(self.identities) if is_controller(place, namespace=around.platform) else None
-        self._ready: deque[Outgoing] = deque()
-        self._origin: Origin | None = None
-        self._origin_at = 0.0
+        self._sending = Sending(place=place, restart=restart, identities=self.identities, around=around)
 
     @property
     def key(self) -> RunKey:
@@ -107,7 +102,13 @@ class Run:
     @property
     def settled(self) -> bool:
         """Whether nothing can happen here without an event: no file waits for its turn or for its time."""
-        return self.caught_up and not self._late and len(self._queue) <= 1 and not any(f.linked for f in self._queue)
+        alone = not self._late and len(self._queue) <= 1 and not any(file.linked for file in self._queue)
+        return self.caught_up and alone and not self.waits_from_ns
+
+    @property
+    def waits_from_ns(self) -> int:
+        """See `fluentd.ruling.Ruling`."""
+        return self._sending.waits_from_ns
 
     @property
     def waits_for_bytes(self) -> bool:
@@ -135,6 +136,7 @@ class Run:
         held = {file.content.inode: file for file in self.open_files}
         overtaken = any(one.live and one.inode in held and held[one.inode].source is not None for one in found)
         self._unopened, self._missed = "", False
+        self.written_ns = max([one.stamp[1] for one in found], default=self.written_ns)
         for one in found:
             if (file := held.get(one.inode)) is not None:
                 file.live = one.live
@@ -190,9 +192,9 @@ class Run:
         """
         self._now = now
         self.unsaved = False
-        if self._ready:
+        if (ready := self._sending.next_ready()) is not None:
             self.caught_up = False
-            return self._ready.popleft()
+            return ready
         self.caught_up = not (self._unopened or self._missed)
         self.problem = self._unopened
         try:
@@ -237,7 +239,7 @@ class Run:
         if seen.replaced:
             return self._replace(file, file.source, line)
         if seen.data:
-            return self._send(file, file.source, seen.data)
+            return self._sending.send(file, file.source, seen, now=self._now, ended=ended) or _Wait.HERE
         return self._at_end(file, file.source, seen, line, ended=ended)
 
     def _idle(self, file: OpenFile) -> float:
@@ -314,6 +316,7 @@ class Run:
         for other in [other for other in self._late if other.source is found.source]:
             self._late.remove(other)
             self._shut(other, other.source)
+        self._sending.begin(found.source)
         file.source, file.head = found.source, first_line[:RESUME_BYTES]
         file.end = max(file.end, found.source.position.offset)
         if looks_like_docker_json(first_line):
@@ -360,29 +363,11 @@ class Run:
     def _declare_end(self, source: Source) -> _Step:
         if lost_bytes := source.unread_bytes:
             self._around.tally.lost("truncated", lost_bytes)
-        return declare_end(source, origin=self._whose()) or _Wait.DONE
+        return declare_end(source, origin=self._sending.whose(now=self._now)) or _Wait.DONE
 
     def _send_rest(self, file: OpenFile, source: Source) -> _Step:
         """Send a last line that has no end, now that none will come."""
         seen = self._look(file, source, final=True)
-        return _Wait.HERE if seen.replaced else self._send(file, source, seen.data, flags=Flag.FINAL)
-
-    def _send(self, file: OpenFile, source: Source, data: bytes, *, flags: Flag = Flag.NONE) -> Outgoing:
-        origin = self._whose()
-        if self._cutter is None:
-            outgoing, malformed = send_on(source, data, origin=origin, converter=file.converter, flags=flags)
-        else:
-            several, malformed = self._cutter.send_on(
-                source, data, origin=origin, converter=file.converter, flags=flags
-            )
-            outgoing = several[0]
-            self._ready.extend(several[1:])
-        if malformed:
-            self._around.tally.malformed(malformed)
-        return outgoing
-
-    def _whose(self) -> Origin:
-        if self._origin is None or self._now - self._origin_at >= _ORIGIN_SECONDS:
-            self._origin = self._around.origin(self.place, self.restart)
-            self._origin_at = self._now
-        return self._origin
+        if seen.replaced:
+            return _Wait.HERE
+        return self._sending.send(file, source, seen, now=self._now, flags=Flag.FINAL) or _Wait.HERE

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from fluentd.forward.settings import ForwardSettings
 from fluentd.selection import LabelSelector, parse_label_names, parse_namespaces
@@ -120,6 +120,12 @@ class AgentSettings(ForwardSettings, SyslogSettings):
         description="Namespace of the platform. What its pod `deis-controller-...` says about an app, "
         "`LEVEL [app]: text`, goes to that app's log; empty where there is no such controller.",
     )
+    rules: Path | None = Field(
+        None,
+        validation_alias="AGENT_RULES",
+        description="File of rules, JSON or TOML (`.toml`), that hide secrets and drop, sample and limit lines (see "
+        "docs/rules.md); read again when it has changed. Without it, pods' annotations alone say so.",
+    )
     inflight_bytes: int = Field(
         8 * MIB,
         ge=2 * MIB,
@@ -147,6 +153,13 @@ class AgentSettings(ForwardSettings, SyslogSettings):
         le=60.0,
         validation_alias="AGENT_CHECKPOINT_SECONDS",
         description="Least time between two writes of the checkpoint.",
+    )
+    backlog: Annotated[str, StringConstraints(pattern="^(fair|newest)$")] = Field(
+        "fair",
+        validation_alias="AGENT_BACKLOG",
+        description="What is read first of all that lies there at a start: `fair`: of each container a piece by turns; "
+        "`newest`: containers that wrote last, while the others get one turn in eight. Within a container the order is "
+        "that of writing.",
     )
     heartbeat_seconds: float = Field(
         2.0,

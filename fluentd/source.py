@@ -7,6 +7,7 @@ import msgspec
 
 from fluentd.content import Content
 from fluentd.controller import Voices
+from fluentd.rules.state import RuleState
 from pipeline.chunk import SourceId
 from pipeline.limits import FINGERPRINT_BYTES, RESUME_BYTES
 
@@ -21,12 +22,14 @@ class Position(msgspec.Struct, frozen=True, gc=False):
         before: The bytes before it, `RESUME_BYTES` at most: the file must still hold them when reading goes on.
         open_line: Whether what was sent ends in the middle of a physical line.
         voices: Of the controller's log: whose the lines before it were; else `None`.
+        rules: What rules must know of the bytes before it; `None` for nothing.
     """
 
     offset: int = 0
     before: bytes = b""
     open_line: bool = False
     voices: Voices | None = None
+    rules: RuleState | None = None
 
     def after(self, data: bytes) -> "Position":
         """The position after sending `data`, the file's next bytes."""
@@ -35,7 +38,7 @@ class Position(msgspec.Struct, frozen=True, gc=False):
 
     def closed(self) -> "Position":
         """The same position, after the open line was declared complete."""
-        return Position(self.offset, self.before, open_line=False, voices=self.voices)
+        return Position(self.offset, self.before, open_line=False, voices=self.voices, rules=self.rules)
 
     def find_in(self, content: Content) -> "Position | None":
         """This position, or `None` when the bytes of `content` before it are others, or too few.
@@ -55,17 +58,19 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
         hash: Of `Position.before`.
         open_line: See `Position`.
         voices: See `Position`.
+        rules: See `Position`.
     """
 
     offset: int
     hash: bytes
     open_line: bool
     voices: Voices | None = None
+    rules: RuleState | None = None
 
     @classmethod
     def of(cls, position: Position) -> "Mark":
         """The mark of a position."""
-        return cls(position.offset, hash_before(position.before), position.open_line, position.voices)
+        return cls(position.offset, hash_before(position.before), position.open_line, position.voices, position.rules)
 
     def find_in(self, content: Content) -> Position | None:
         """The position in `content`, or `None` when its bytes are others, or too few.
@@ -77,7 +82,7 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
         before = content.read_at(self.offset - size, size)
         if len(before) != size or hash_before(before) != self.hash:
             return None
-        return Position(self.offset, before, self.open_line, self.voices)
+        return Position(self.offset, before, self.open_line, self.voices, self.rules)
 
 
 def hash_before(before: bytes) -> bytes:
@@ -169,7 +174,7 @@ class Source:
     def restored(cls, known: Known) -> "Source":
         """A source that the checkpoint knew; its file is not found yet."""
         mark = known.mark
-        position = Position(mark.offset, b"", mark.open_line, mark.voices)
+        position = Position(mark.offset, b"", mark.open_line, mark.voices, mark.rules)
         name = SourceId(known.id)
         source = cls(known.base, known.generation, name, known.ordinal, position, mark, known.size, mark)
         source.persisted = True

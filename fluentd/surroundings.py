@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fluentd.discovery import FoundFile, Place
 from pipeline.chunk import Origin
+
+if TYPE_CHECKING:
+    from fluentd.rules.compiled import RunRules
+    from fluentd.rules.judge import Judged
 
 
 class RunKey(NamedTuple):
@@ -32,6 +36,16 @@ class Tally(Protocol):
         """`lines` of a file in docker's format are not; they are sent as they are."""
 
 
+class RuleSource(Protocol):
+    """Knows the rules of every run, and counts what they do."""
+
+    def of(self, place: Place, origin: Origin) -> "RunRules | None":
+        """Rules for the lines of one run; `None` when there are none."""
+
+    def count(self, judged: "Judged") -> None:
+        """Count what was dropped and hidden."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all runs share.
@@ -41,6 +55,7 @@ class Surroundings:
         siblings: Lists the files of one run now.
         tally: See `Tally`.
         close_seconds: How long a drained file is still watched.
+        rules: See `RuleSource`; `None` for no rules at all.
         platform: Namespace of the platform, whose controller speaks about apps; empty where there is none.
     """
 
@@ -49,3 +64,4 @@ class Surroundings:
     tally: Tally
     close_seconds: float
     platform: str = ""
+    rules: RuleSource | None = None

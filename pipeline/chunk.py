@@ -64,8 +64,8 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
         data: The bytes; ends with a newline unless the physical line goes on in the next chunk or the source ends.
         flags: See `Flag`.
         line_offsets: Empty when `data` is exactly the file's bytes `[start, end)`. Otherwise (docker JSON turned into
-            CRI at the edge, or lines changed by a rule) one little-endian uint32 for each line of `data`: where that
-            line starts in the file, from `start`.
+            CRI at the edge, or lines changed or dropped by a rule) one little-endian uint32 for each line of `data`:
+            where that line starts in the file, from `start`. Empty as well when all lines were dropped: no data.
     """
 
     origin: Origin

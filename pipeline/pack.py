@@ -156,7 +156,8 @@ def _validate_header(header: Header, *, origins: int) -> None:
         raise FormatError(f"header names origin {header.origin} of {origins}")
     if header.length < 0 or not 0 <= header.prev_end <= header.start <= header.end <= _INT64_MAX:
         raise FormatError(f"header out of order: {header.prev_end}, {header.start}, {header.end}")
-    if not header.line_offsets and header.length != header.end - header.start:
+    # No data at all is a chunk whose lines were all dropped by a rule: its range is told, so that nothing is missing.
+    if not header.line_offsets and header.length not in (0, header.end - header.start):
         raise FormatError(f"header of {header.length} bytes spans {header.end - header.start}")
     if not 0 <= header.ordinal <= _INT32_MAX or not 0 <= header.flags <= _FLAGS or len(header.source) > SOURCE_BYTES:
         raise FormatError(f"ordinal {header.ordinal}, flags {header.flags} or the source's name is out of range")

@@ -17,7 +17,7 @@ from fluentd.discovery import Discovery, FoundFile, Listing, Place
 from fluentd.outgoing import Outgoing
 from fluentd.settings import AgentSettings
 from fluentd.source import Source
-from fluentd.surroundings import Surroundings
+from fluentd.surroundings import RuleSource, Surroundings
 from fluentd.tree import Tree
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.errors import QueueUnavailableError
@@ -89,8 +89,9 @@ class LoggerModel:
 class Steps:
     """An agent's decision core, driven by hand: discovery, tree, checkpoint; a queue and a logger in memory."""
 
-    def __init__(self, root: Path, *, link_targets: tuple[str, ...] = ()) -> None:
+    def __init__(self, root: Path, *, link_targets: tuple[str, ...] = (), rules: RuleSource | None = None) -> None:
         self.root = root
+        self.rules = rules
         self.link_targets = link_targets
         self.tally = CountingTally()
         self.logger = LoggerModel()
@@ -102,7 +103,7 @@ class Steps:
 
     def _start(self) -> None:
         self.discovery = Discovery(str(self.root), self.link_targets)
-        around = Surroundings(self._origin, self._siblings, self.tally, CLOSE_SECONDS, "deis")
+        around = Surroundings(self._origin, self._siblings, self.tally, CLOSE_SECONDS, "deis", self.rules)
         self.tree = Tree(around=around, choose=lambda _place, _restart: self.partition)
         if self.saved:
             for known in decode(self.saved).runs:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fluentd.checkpoint import Checkpoint, CheckpointFolder, KnownRun, decode, encode
 from fluentd.controller import Voices
+from fluentd.rules.state import RuleState
 from fluentd.source import Known, Mark
 from pipeline.errors import FatalError, FormatError
 
@@ -19,7 +20,14 @@ _KNOWN = st.builds(
     generation=st.integers(0, 9),
     id=_BYTES,
     ordinal=st.integers(0, 2**31),
-    mark=st.builds(Mark, offset=_OFFSET, hash=_BYTES, open_line=st.booleans(), voices=st.none() | st.builds(Voices)),
+    mark=st.builds(
+        Mark,
+        offset=_OFFSET,
+        hash=_BYTES,
+        open_line=st.booleans(),
+        voices=st.none() | st.builds(Voices),
+        rules=st.none() | st.builds(RuleState),
+    ),
     size=_OFFSET,
 )
 _NAME = st.text(max_size=20)
@@ -52,9 +60,10 @@ _ONE = Checkpoint(
 )
 _ONE_BYTES = (
     b"\x93\x01\xa1q\x91\x98\xa2ns\xa3pod\xa3uid\xa3web\x02\x03\x01\x91\x96\xc4\x10bbbbbbbbbbbbbbbb\x00"
-    b"\xc4\x10iiiiiiiiiiiiiiii\x00\x94F\xc4\x10hhhhhhhhhhhhhhhh\xc3\xc0P"
+    b"\xc4\x10iiiiiiiiiiiiiiii\x00\x95F\xc4\x10hhhhhhhhhhhhhhhh\xc3\xc0\xc0P"
 )
-_BEFORE_VOICES = _ONE_BYTES.replace(b"\x94F", b"\x93F").replace(b"\xc3\xc0P", b"\xc3P")
+_BEFORE_RULES = _ONE_BYTES.replace(b"\x95F", b"\x94F").replace(b"\xc3\xc0\xc0P", b"\xc3\xc0P")
+_BEFORE_VOICES = _ONE_BYTES.replace(b"\x95F", b"\x93F").replace(b"\xc3\xc0\xc0P", b"\xc3P")
 
 
 @given(runs=st.lists(_RUN, max_size=4).map(tuple))
@@ -66,6 +75,7 @@ def test_what_was_written_is_read_back(runs: tuple[KnownRun, ...]) -> None:
 def test_version_1_stays_readable() -> None:
     assert encode(_ONE) == _ONE_BYTES
     assert decode(_BEFORE_VOICES) == _ONE
+    assert decode(_BEFORE_RULES) == _ONE
     assert decode(_ONE_BYTES) == _ONE
 
 

@@ -1,0 +1,19 @@
+"""Rules on whole chunks: secrets made unreadable, lines dropped, sampled and limited in their rate.
+
+A chunk that no rule concerns passes untouched. One that a rule changed still covers all bytes of its range, and each
+line that is left has the offset that it has in its file. What is done with a line is a function of the bytes up to it
+and of the second after it, never of a clock or of where a chunk was cut, so that what is read again after a crash comes
+out the same (see `state`).
+
+Layers; a lower one knows nothing of a higher one::
+
+    lines      physical lines of a chunk: stream, second, whether they go on
+    state      what must be known of the lines before: part of the checkpoint
+    limit      a token bucket in the time of the lines
+    secrets    what secrets look like; cards
+    redact     where the secrets of a line are, whole packs of kinds and users' patterns
+    judge      one chunk, line by line
+    compiled   the rules of one run; the ways around the line by line
+    rulesfile  what people write: JSON or TOML, validated
+    book       which rules concern which run, from the file and from pods' annotations; counters
+"""
