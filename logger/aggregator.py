@@ -43,7 +43,7 @@ from logger.table.retention import Retention
 from logger.table.tombstones import Tombstones
 from logger.table.upkeep import run_upkeep
 from logger.table.writer import IngestTable
-from pipeline.errors import SettingsError, StoreUnavailableError
+from pipeline.errors import QueueUnavailableError, SettingsError, StoreUnavailableError
 from pipeline.queue import GroupConsumer, open_group_consumer
 from pipeline.service import Health, listening
 from pipeline.settings import split_listen
@@ -109,14 +109,19 @@ async def run(settings: LoggerSettings, stopping: asyncio.Event) -> None:
     secret = settings.shared_secret.get_secret_value() if settings.shared_secret is not None else ""
     if is_shared(settings.queue_url):
         _check_reach(settings, secret)
-    consumer = await open_group_consumer(
-        settings.queue_url, group=GROUP, client_id=settings.own_url, instance=settings.instance or None
+    join = functools.partial(
+        open_group_consumer,
+        settings.queue_url,
+        group=GROUP,
+        client_id=settings.own_url,
+        instance=settings.instance or None,
     )
+    consumer = await _once_answered(join, stopping)
     try:
         parts = await _build(settings, consumer, secret, stopping)
         try:
             if not parts.shared:  # else the group may take its time, and others answer until then
-                await _once_stored(parts.ingest.resume, stopping)
+                await _once_answered(parts.ingest.resume, stopping)
             async with _serve(parts, secret):
                 await _run_tasks(parts, stopping)
         finally:
@@ -140,7 +145,7 @@ def _check_reach(settings: LoggerSettings, secret: str) -> None:
 
 async def _build(settings: LoggerSettings, consumer: GroupConsumer, secret: str, stopping: asyncio.Event) -> _Parts:
     health, registry = Health(), CollectorRegistry()
-    stores = await _once_stored(functools.partial(_open_stores, settings, consumer.queue_id), stopping)
+    stores = await _once_answered(functools.partial(_open_stores, settings, consumer.queue_id), stopping)
     head = Head(
         limit_bytes=settings.head_bytes,
         keep_seconds=settings.head_keep_seconds,
@@ -196,19 +201,20 @@ async def _open_stores(settings: LoggerSettings, queue_id: str) -> _Stores:
     )
 
 
-async def _once_stored(step: Callable[[], Awaitable[T]], stopping: asyncio.Event) -> T:
-    """Do a step of the start again until the store answers: a logger that gave up would be missing when it does.
+async def _once_answered(step: Callable[[], Awaitable[T]], stopping: asyncio.Event) -> T:
+    """Do a step of the start again until queue or store answer: a logger that gave up would be missing when they do.
 
     Raises:
-        StoreUnavailableError: It did not before `stopping` was set.
+        QueueUnavailableError: The queue did not before `stopping` was set.
+        StoreUnavailableError: The store did not.
     """
     failures = 0
     while True:
         try:
             return await step()
-        except StoreUnavailableError as error:
+        except (QueueUnavailableError, StoreUnavailableError) as error:
             failures += 1
-            log.warning("store unavailable, trying again", error=str(error))
+            log.warning("cannot start yet, trying again", error=str(error))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(failures, _MOST_SECONDS_BETWEEN_TRIES)):
                     await stopping.wait()
