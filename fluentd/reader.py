@@ -1,11 +1,13 @@
 """Reads all files of the node in turns: discovers, looks at what is due, hands chunks to the lanes, pauses.
 
-One loud file does not delay the others: each turn takes one chunk of each run. When the budget is used up, reading
-stops until the queue has taken something.
+One loud file does not delay the others (see `fluentd.turns`), and neither does a partition that takes nothing: its lane
+has a part of the budget, and the runs of the others are read on. When the budget is used up, reading stops until the
+queue has taken something.
 """
 
 import asyncio
 import time
+from contextlib import suppress
 
 from fluentd.discovery import Discovery, Listing
 from fluentd.keeper import CheckpointKeeper
@@ -13,6 +15,7 @@ from fluentd.metrics import AgentMetrics
 from fluentd.run import Run
 from fluentd.sender import Budget, Sender
 from fluentd.tree import Tree
+from fluentd.turns import Turns
 from fluentd.watch import DirectoryWatch
 from pipeline.failpoints import failpoint
 from pipeline.limits import CHUNK_BYTES, MIB
@@ -40,6 +43,7 @@ class Reader:
         metrics: Of the agent.
         health: Its part `discovery`.
         rescan_seconds: Between two scans of everything.
+        turns: Which run is next.
     """
 
     def __init__(
@@ -55,11 +59,13 @@ class Reader:
         health: Health,
         wake: asyncio.Event,
         rescan_seconds: float,
+        turns: Turns[Run] | None = None,
     ) -> None:
         self._discovery, self._tree, self._watch = discovery, tree, watch
         self._sender, self._budget, self._keeper = sender, budget, keeper
         self._metrics, self._health, self._wake = metrics, health, wake
         self._rescan_seconds = rescan_seconds
+        self._turns: Turns[Run] = turns or Turns()
         self._places = Listing(0, {}, {}, [], [])
         self._scan_at = 0.0
         self._thorough_at = 0.0
@@ -136,25 +142,44 @@ class Reader:
     async def _pass(self, stopping: asyncio.Event) -> bool:
         """Look at every due run, in turns of one chunk; returns whether there is more to read now."""
         pass_ns, until = time.time_ns(), time.monotonic() + _PASS_SECONDS
-        turn, read_bytes, looks = self._tree.due(), 0, 0
-        while turn:
-            more = []
-            for run in turn:
-                while not self._budget.has_room(2 * CHUNK_BYTES):
-                    if stopping.is_set():
-                        return False
-                    await self._budget.wait()
-                size = self._look_at(run, pass_ns)
-                if size:
-                    more.append(run)
-                read_bytes, looks = read_bytes + size, looks + 1
-                if read_bytes >= _YIELD_BYTES or looks >= _YIELD_LOOKS:
-                    read_bytes = looks = 0
-                    await asyncio.sleep(0)
-            turn = more
+        self._turns.begin(self._tree.due())
+        while turn := self._turns.next_turn():
+            waiting = await self._take_turn(turn, pass_ns, stopping)
             if stopping.is_set() or time.monotonic() >= until:
-                return bool(turn)
-        return False
+                break
+            if waiting:
+                await self._lane_moves()
+                break
+        return self._turns.left
+
+    async def _take_turn(self, turn: list[Run], pass_ns: int, stopping: asyncio.Event) -> bool:
+        """Take one chunk of each run; returns whether all that have more wait for their lanes."""
+        read_bytes = looks = 0
+        waiting = read = False
+        for run in turn:
+            if self._sender.is_crowded(run.partition):
+                self._turns.served(run, 0)
+                waiting = True
+                continue
+            while not self._budget.has_room(2 * CHUNK_BYTES):
+                if stopping.is_set():
+                    return False
+                await self._budget.wait()
+            size = self._look_at(run, pass_ns)
+            if size:
+                self._turns.served(run, size)
+                read = True
+            read_bytes, looks = read_bytes + size, looks + 1
+            if read_bytes >= _YIELD_BYTES or looks >= _YIELD_LOOKS:
+                read_bytes = looks = 0
+                await asyncio.sleep(0)
+        return waiting and not read
+
+    async def _lane_moves(self) -> None:
+        """Wait until the queue has taken something, but not for so long that others' lines wait."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_TICK_SECONDS):
+                await self._budget.wait()
 
     def _look_at(self, run: Run, pass_ns: int) -> int:
         """Take one chunk of `run`, if there is one; returns its size."""

@@ -39,12 +39,15 @@ class Budget:
         limit_bytes: All of them.
 
     Attributes:
+        lane_bytes: A lane that uses more gets nothing more from files: a partition that takes nothing must not use up
+            all.
         used_bytes: How many are in use.
         taken_bytes: How many were taken so far, given back or not.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        self.lane_bytes = limit_bytes * 5 // 8
         self.used_bytes = 0
         self.taken_bytes = 0
         self._given = asyncio.Event()
@@ -165,6 +168,7 @@ class Lane:
         self._budget, self._metrics, self._trouble = budget, metrics, trouble
         self._on_acknowledged = acknowledged
         self._packs: deque[_Pack] = deque()  # bounded by the budget; the last one is open
+        self._used_bytes = 0
         self._wake = asyncio.Event()
         self._full = asyncio.Event()
         self._closing = False
@@ -179,6 +183,7 @@ class Lane:
         pack.outgoing.append(outgoing)
         pack.raw_bytes += size
         self._budget.take(size)
+        self._used_bytes += size
         if pack_is_full(pack.raw_bytes):
             self._full.set()
 
@@ -262,10 +267,16 @@ class Lane:
             for one in pack.outgoing:
                 one.acknowledge()
             self._budget.give(pack.raw_bytes)
+            self._used_bytes -= pack.raw_bytes
         self.oldest_at = 0.0
         failpoint("agent.acked")
         self._on_acknowledged()
         self._metrics.acknowledged(packs=len(packs), chunks=sum(len(p.outgoing) for p in packs), sent_bytes=sent_bytes)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so much waits here that other lanes' runs would be left without room."""
+        return self._used_bytes > self._budget.lane_bytes
 
     @property
     def waiting_since(self) -> float:
@@ -289,6 +300,10 @@ class Sender:
         self._lanes[partition].put(outgoing)
         if self._copy is not None:
             self._copy(outgoing.chunk)
+
+    def is_crowded(self, partition: int) -> bool:
+        """See `Lane.crowded`."""
+        return self._lanes[partition].crowded
 
     def heartbeat(self, time_ns: int) -> None:
         """Tell every partition; see `Lane.heartbeat`."""
