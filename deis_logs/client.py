@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import msgspec
 
-from deis_logs.errors import CliError, LostError, ServerError, UsageError
+from deis_logs.errors import CliError, GoneError, LostError, ServerError, UsageError
 from deis_logs.lines import App, decode_apps
 from deis_logs.profile import Target
 from deis_logs.query import Parameters
@@ -83,6 +83,8 @@ class Client:
         status = response.status
         if status == 400:  # noqa: PLR2004 - HTTP's own numbers are clearer than names here
             return UsageError(f"the logger refuses the request: {said or 'a parameter is wrong'}")
+        if status == 410:  # noqa: PLR2004 - same
+            return GoneError(f"the logger cannot go on from there ({status}{said and ': '}{said})")
         if status in _RETRIABLE:
             return LostError(f"the logger cannot answer now ({status}{said and ': '}{said}): try again later")
         advice = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deis_logs.client import Client
 from deis_logs.destination import FileDestination, StdoutDestination
+from deis_logs.errors import LostError, ServerError
 from deis_logs.export import Export, Summary
 from deis_logs.follow import Printer, print_follow
 from deis_logs.history import Found, read_history, wait_complete
@@ -43,7 +44,10 @@ async def tail(client: Client, plan: Tail, *, renderer: Renderer, stdout: Stdout
         if plan.keep and until_ns is not None:  # the last lines before a moment are known once it is complete
             await wait_complete(client, query, until_ns=until_ns, note=note)
         if plan.lines:
-            _print(await read_history(client, query, limit=plan.lines, newest=True), renderer, stdout)
+            found = await read_history(client, query, limit=plan.lines, newest=True)
+            _print(found, renderer, stdout)
+            if not found.lines:
+                await _note_nothing(client, query)
         return
     start = ("lines", str(plan.lines)) if plan.lines is not None else ("since", str(query.since_ns))
     printer = Printer(renderer=renderer, stdout=stdout, until_ns=until_ns, note=note)
@@ -68,10 +72,22 @@ async def search(client: Client, query: Query, *, limit: int, oldest: bool, rend
     found = await read_history(client, query, limit=limit, newest=not oldest)
     _print(found, renderer, stdout)
     if not found.lines:
-        note("no line matches")
+        await _note_nothing(client, query)
     elif found.more:
         which = "oldest" if oldest else "newest"
         note(f"these are the {which} {len(found.lines)} lines; more match: see --limit, export")
+
+
+async def _note_nothing(client: Client, query: Query) -> None:
+    """Say why nothing was printed: a name misspelt looks like an app that is silent."""
+    try:
+        known = {app.app for app in await client.apps()}
+    except (LostError, ServerError):
+        known = {query.app}
+    if query.app in known:
+        note("no line matches")
+    else:
+        note(f"there is no line of an app {query.app}: `deis-logs apps` lists those that there are")
 
 
 def _print(found: Found, renderer: Renderer, stdout: Stdout) -> None:

@@ -5,6 +5,7 @@
     CliError                  1   failed
     +-- UsageError            2   the command line, a setting or a parameter is wrong; repeating cannot help
     +-- ServerError           1   the logger refused or answered what nobody understands; repeating cannot help
+    |   +-- GoneError         1   the cursor means nothing any more: begin anew
     +-- LostError             1   no answer, or one that broke off: the same request may succeed later
 """
 
@@ -23,6 +24,10 @@ class UsageError(CliError):
 
 class ServerError(CliError):
     """The logger's answer is final and is no success."""
+
+
+class GoneError(ServerError):
+    """The cursor means nothing any more, since the logger's queue was replaced; what it stood for can be asked anew."""
 
 
 class LostError(CliError):

@@ -5,19 +5,24 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from deis_logs.backoff import Backoff
 from deis_logs.client import FOLLOW_SILENCE_SECONDS, Client, blocks
-from deis_logs.errors import LostError
+from deis_logs.errors import GoneError, LostError
 from deis_logs.history import WAITING
 from deis_logs.lines import End, Event, LineEvent, Watermark, decode_events
 from deis_logs.output import Stdout
 from deis_logs.query import Parameters, Query
 from deis_logs.render import Renderer, is_cut
-from deis_logs.times import parse_time
+from deis_logs.times import format_time, parse_time
 
 PATIENT_WATERMARKS: Final = 3
+
+RECENT_LINES: Final = 50_000
+"""Most lines that are remembered since a watermark; of more, the oldest may be printed twice after a new beginning."""
+
+_Place: TypeAlias = tuple[str, int, int]
 
 
 @dataclass(slots=True)
@@ -25,27 +30,67 @@ class Position:
     """Where a follow goes on when its connection is lost.
 
     After a line that is its cursor. Before the first line a follow of the last N lines has a watermark at best: what
-    was written before it would have been sent, so everything since then is wanted.
+    was written before it would have been sent, so everything since then is wanted. So it is when a cursor has become
+    void; then what was printed since the watermark is known by its place in its file, and not printed again.
     """
 
     start: Parameters
     cursor: str = ""
     complete_up_to: str = ""
+    _first_time: str = ""
+    _recent: dict[_Place, str] = field(default_factory=dict)
+    _since: str = ""
 
     def parameters(self) -> Parameters:
         """Return the parameters of the next request."""
         if self.cursor:
             return [("cursor", self.cursor)]
+        if self._since:
+            return [("since", self._since)]
         if self.complete_up_to and self.start[0][0] == "lines":
             return [("since", self.complete_up_to)]
         return self.start
+
+    def begin_anew(self) -> str:
+        """Give the cursor up; returns since when lines are asked for now, empty for as at the start.
+
+        Since the watermark, up to which every line was sent; but nothing from before the follow's own beginning.
+        """
+        known = self.complete_up_to or min(self._recent.values(), default="")
+        if self.start[0][0] == "since":
+            known = max(known, format_time(int(self.start[0][1]))) if known else ""
+        else:
+            known = max(known, self._first_time)
+        self.cursor, self._since = "", known
+        return known
+
+    def new(self, events: Sequence[Event]) -> list[Event]:
+        """Leave out the lines that were printed before the follow began anew."""
+        if not self._since:
+            return list(events)
+        return [event for event in events if not (isinstance(event, LineEvent) and _place(event) in self._recent)]
 
     def advance(self, events: Sequence[Event]) -> None:
         """Take note of events that have been dealt with."""
         for event in events:
             self.cursor = event.cursor or self.cursor
-            if isinstance(event, Watermark):
-                self.complete_up_to = event.complete_up_to or self.complete_up_to
+            if isinstance(event, LineEvent):
+                self._first_time = self._first_time or event.time
+                self._recent[_place(event)] = event.time
+            elif isinstance(event, Watermark):
+                self._complete(event.complete_up_to or "")
+        if len(self._recent) > RECENT_LINES:
+            self._recent = dict(list(self._recent.items())[-RECENT_LINES // 2 :])
+
+    def _complete(self, up_to: str) -> None:
+        if up_to > self.complete_up_to:  # times of a logger have one form, and compare as they are
+            self.complete_up_to = up_to
+            self._recent = {place: time for place, time in self._recent.items() if time >= up_to}
+
+
+def _place(line: LineEvent) -> _Place:
+    """What names a line, whichever queue brought it."""
+    return line.source, line.offset, line.continuation
 
 
 async def follow(
@@ -72,11 +117,15 @@ async def follow(
             async with client.get(query.follow_path, parameters, silence_seconds=FOLLOW_SILENCE_SECONDS) as response:
                 answered = True
                 async for block in blocks(response, endless=True):
-                    events = decode_events(block)
+                    events = position.new(decode_events(block))
                     yield events
                     position.advance(events)
                     backoff.reset()
                     _end_of(events)
+        except GoneError as error:
+            if not position.cursor:
+                raise
+            note(f"{error}; {_told_since(position.begin_anew())}")
         except LostError as error:
             if not answered:
                 raise
@@ -84,6 +133,12 @@ async def follow(
                 told = True
                 note(f"{error}; going on from the last line when it answers again")
         await asyncio.sleep(backoff.next_seconds())
+
+
+def _told_since(since: str) -> str:
+    if not since:
+        return "beginning anew"
+    return f"going on with what was not printed of the lines since {since}"
 
 
 def _end_of(events: Sequence[Event]) -> None:

@@ -55,6 +55,7 @@ class FakeLogger:
         apps: The answer of `/v1/apps`.
         refusals: Answers given first, in order: status and error.
         later_refusals: Answers given after the first one.
+        on_refusal: Called with each of them.
         kill_after: At which request the process in `victims` is killed, counted from 1.
         victims: A process of the test's own.
         torn_pages: How many more pages end inside a line.
@@ -73,6 +74,7 @@ class FakeLogger:
     apps: list[dict[str, Any]] = field(default_factory=list)
     refusals: list[tuple[int, str]] = field(default_factory=list)
     later_refusals: list[tuple[int, str]] = field(default_factory=list)
+    on_refusal: Callable[[], object] = lambda: None
     kill_after: int = 0
     victims: queue.Queue[Any] = field(default_factory=queue.Queue)
     torn_pages: int = 0
@@ -111,6 +113,7 @@ class FakeLogger:
             self.refusals.append(self.later_refusals.pop(0))
         if self.refusals:
             status, error = self.refusals.pop(0)
+            self.on_refusal()
             return web.json_response({"error": error}, status=status, headers={"Location": "http://other.test"})
         answer: web.StreamResponse = await handler(request)
         return answer

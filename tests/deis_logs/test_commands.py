@@ -62,10 +62,28 @@ def test_search_goes_through_pages_also_when_one_breaks_off(server: Any, run: Ru
     assert whole.err == ""
 
 
-def test_search_that_finds_nothing_says_so_and_succeeds(run: Run) -> None:
-    outcome = run("search", "-a", "demo", "--grep", "x")
+NOTHING = [("search", "--grep", "x"), ("tail", "--no-follow"), ("tail", "--no-follow", "--grep", "x")]
+
+
+@pytest.mark.parametrize("arguments", NOTHING)
+def test_what_finds_nothing_says_so_and_succeeds(server: Any, run: Run, arguments: tuple[str, ...]) -> None:
+    server.apps = [{"app": "demo"}]
+    outcome = run(*arguments, "-a", "demo")
     assert (outcome.status, outcome.out) == (0, b"")
-    assert "no line matches" in outcome.err
+    assert outcome.err == "deis-logs: no line matches\n"
+
+
+@pytest.mark.parametrize("arguments", NOTHING)
+def test_an_app_that_nobody_knows_is_named_and_scripts_go_on(server: Any, run: Run, arguments: tuple[str, ...]) -> None:
+    server.apps = [{"app": "demo"}]
+    outcome = run(*arguments, "-a", "dmeo")
+    assert (outcome.status, outcome.out) == (0, b"")
+    assert outcome.err == "deis-logs: there is no line of an app dmeo: `deis-logs apps` lists those that there are\n"
+
+
+def test_no_lines_asked_for_is_no_question_either(server: Any, run: Run) -> None:
+    outcome = run("tail", "--no-follow", "-n", "0", "-a", "demo")
+    assert (outcome.status, outcome.err, server.requests) == (0, "", [])
 
 
 def test_pages_without_a_line_are_not_the_end(server: Any, run: Run, row: Row) -> None:
@@ -107,7 +125,7 @@ def test_filters_travel_as_parameters(server: Any, run: Run) -> None:
         *("search", "-a", "demo", "-p", "web", "--release", "v3", "--pod", "p", "--container", "c"),
         *("--stream", "stderr", "--grep", "a b&c", "--regex", "x+", "-C", "3", "-A", "0"),
     )
-    path, parameters = server.requests[-1]
+    path, parameters = server.requests[0]
     assert path == "/v1/apps/demo/logs"
     assert parameters == {
         "format": "ndjson",

@@ -187,7 +187,7 @@ def test_the_command_uses_the_directory_s_app_and_sends_the_token(
     subprocess.run(["git", "-C", str(tmp_path), "remote", "add", "deis", "ssh://git@127.0.0.1/shop.git"], check=True)
     monkeypatch.chdir(tmp_path)
     assert run("search").status == 0
-    assert server.requests[-1][0] == "/v1/apps/shop/logs"
+    assert server.requests[0][0] == "/v1/apps/shop/logs"
     assert server.tokens[-1] == f"Bearer {TOKEN}"
 
 
