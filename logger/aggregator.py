@@ -11,7 +11,7 @@
                 upkeep (merge, retention, deletion) with a handle of its own, at the owner of shard 0
 
     tasks: ingest (ownership, fetch, flush), upkeep, lag, peers, elsewhere; HTTP listens inside the group
-    stops: no more fetching --> last commit --> out of the group, so that others take over --> listeners close
+    stops: no more fetching --> last commit --> out of the group --> others have taken over --> listeners close
 """
 
 import asyncio
@@ -56,6 +56,10 @@ GROUP: Final = "logger"
 STOP_SECONDS: Final = 20.0
 """Most time for the last commit; what it does not reach, the next start repeats from the queue."""
 
+HANDOVER_SECONDS: Final = 5.0
+"""Most time that a logger that has left the group goes on answering for its shards: by then it would be behind."""
+
+_LOOK_SECONDS: Final = 0.1
 _MOST_SECONDS_BETWEEN_TRIES: Final = 2
 
 T = TypeVar("T")
@@ -297,7 +301,24 @@ async def _ingest(parts: _Parts, stopping: asyncio.Event) -> None:
     """Ingest until told to stop; then leave the group at once, so that others take over before all else has ended."""
     await _ingest_bounded(parts.ingest, stopping)
     if parts.shared:
-        await parts.consumer.close()
+        await _hand_over(parts.consumer)
+
+
+async def _hand_over(consumer: GroupConsumer) -> None:
+    """Leave, and answer for what was owned until it has other owners, or nobody is left to have it."""
+    await consumer.leave()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HANDOVER_SECONDS):
+            while not await _is_taken_over(consumer):  # noqa: ASYNC110 - nobody tells those who have left
+                await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _is_taken_over(consumer: GroupConsumer) -> bool:
+    try:
+        owners = await consumer.owners()
+    except QueueUnavailableError:  # mostly the rebalance that is waited for
+        return False
+    return not owners or len(owners) == consumer.partitions
 
 
 async def _upkeep(parts: _Parts, stopping: asyncio.Event) -> None:

@@ -153,6 +153,9 @@ class GroupConsumer(Consumer, Protocol):
             QueueUnavailableError: The queue does not answer, or the group is being rebalanced; try again later.
         """
 
+    async def leave(self) -> None:
+        """Leave the group, so that others take over; only `ends`, `owners` and `close` may be called afterwards."""
+
 
 async def open_producer(url: str) -> Producer:
     """Open the queue that `url` names for appending; a local queue is made if it is not there.

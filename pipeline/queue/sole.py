@@ -66,6 +66,9 @@ class SoleMember:
         """This member owns everything."""
         return dict.fromkeys(self._assignment.partitions, self._client_id)
 
+    async def leave(self) -> None:
+        """Nothing: there is nobody to take over."""
+
     async def committed(self) -> dict[int, int]:
         """See `pipeline.queue.Consumer`."""
         return await self._consumer.committed()

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from pipeline.errors import QueueUnavailableError
 from pipeline.queue import Assignment, GroupConsumer, Producer, Record
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -80,6 +81,19 @@ async def test_what_a_member_leaves_goes_to_the_others_who_keep_theirs(a_queue: 
     (after,) = await settled(one)
     assert after.partitions == frozenset(ALL)
     assert after.generation > before[0].generation
+
+
+async def test_a_member_that_left_learns_who_has_taken_over(a_queue: AQueue) -> None:
+    one, two = await a_queue.member("http://one:8088"), await a_queue.member("http://two:8088")
+    await settled(one, two)
+    await two.leave()
+    (after,) = await settled(one)
+    assert after.partitions == frozenset(ALL)
+    assert await two.owners() == dict.fromkeys(ALL, "http://one:8088")
+    assert await two.ends() == ALL
+    await two.close()
+    with pytest.raises(QueueUnavailableError, match="closed"):
+        await two.ends()
 
 
 async def test_a_kept_partition_stays_with_its_owner_when_another_joins(a_queue: AQueue) -> None:

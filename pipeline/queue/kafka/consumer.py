@@ -251,6 +251,8 @@ class KafkaConsumer:
         names = [self._names[partition] for partition in partitions]
         if not names:
             return {}
+        if self._closed:
+            raise unavailable(self._options, "this consumer is closed")
         with translated(f"{self._options}: asking for offsets"):
             found = await (self._client.end_offsets(names) if end else self._client.beginning_offsets(names))
         return {name.partition: offset for name, offset in found.items()}

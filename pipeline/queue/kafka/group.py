@@ -18,7 +18,8 @@ from pipeline.queue.kafka.topic import Topic, open_topic
 SESSION_MS: Final = 10_000
 """A member not heard of for this long has left, and its partitions go to others."""
 
-HEARTBEAT_MS: Final = 2_000
+HEARTBEAT_MS: Final = 500
+"""A member hears within this time that the group is being rebalanced. Nobody reads until all have: so it is short."""
 
 POLL_SECONDS: Final = 15 * 60
 """A member that fetches nothing for this long leaves. Long, since a logger pauses while its store is away."""
@@ -86,6 +87,13 @@ class KafkaGroupConsumer(KafkaConsumer):
         with translated(f"{self._options}: asking who owns what"):
             async with asyncio.timeout(ASK_SECONDS):
                 return await ask_owners(self._client, self._group, self._options.topic)
+
+    async def leave(self) -> None:
+        """See `pipeline.queue.GroupConsumer`."""
+        # The library leaves only as a part of closing; the rest of the client goes on, and closes later.
+        coordinator = self._client._coordinator  # noqa: SLF001
+        if coordinator is not None:
+            await coordinator.close()
 
     def assigned(self, partitions: frozenset[int]) -> None:
         """Called by the library, between two steps of the event loop: all paused before it can fetch."""
