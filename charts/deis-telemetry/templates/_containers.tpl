@@ -1,0 +1,196 @@
+{{- define "telemetry.agent.container" -}}
+- name: agent
+  image: {{ include "telemetry.image" (list . "agent") }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [python, -m, fluentd]
+  env:
+    {{- include "telemetry.queueEnv" . | nindent 4 }}
+    - name: AGENT_NODE
+      valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+    - name: AGENT_LISTEN
+      value: ":8090"
+    - name: AGENT_POD_LOGS
+      value: {{ .Values.agent.podLogsPath }}
+    - name: AGENT_LINK_TARGETS
+      value: {{ join ":" .Values.agent.linkTargets | quote }}
+    - name: AGENT_STATE
+      value: /var/lib/telemetry/agent
+    - name: AGENT_KUBERNETES
+      value: in-cluster
+    - name: AGENT_PLATFORM_NAMESPACE
+      value: {{ .Values.agent.platformNamespace | quote }}
+    - name: AGENT_POD_SELECTOR
+      value: {{ .Values.agent.podSelector | quote }}
+    - name: AGENT_NAMESPACES
+      value: {{ join "," .Values.agent.namespaces | quote }}
+    - name: AGENT_DRAIN_SECONDS
+      value: {{ .Values.agent.drainSeconds | quote }}
+    {{- include "telemetry.env" .Values.agent.env | nindent 4 }}
+  ports:
+    - {name: agent, containerPort: 8090}
+    {{- with .Values.agent.ports }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- include "telemetry.alive" "agent" | nindent 2 }}
+  {{- include "telemetry.ready" "agent" | nindent 2 }}
+  {{- include "telemetry.locked" . | nindent 2 }}
+  resources:
+    {{- toYaml .Values.agent.resources | nindent 4 }}
+  volumeMounts:
+    - {name: api-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+    - {name: pod-logs, mountPath: {{ .Values.agent.podLogsPath }}, readOnly: true}
+    {{- range $number, $path := .Values.agent.linkTargets }}
+    - {name: link-target-{{ $number }}, mountPath: {{ $path }}, readOnly: true}
+    {{- end }}
+    {{- if eq .Values.form "embedded" }}
+    - {name: data, mountPath: /var/lib/telemetry}
+    {{- else }}
+    - {name: state, mountPath: /var/lib/telemetry/agent}
+    {{- end }}
+    {{- include "telemetry.queueMounts" . | nindent 4 }}
+{{- end -}}
+
+{{/* Where the logs are, on the node; and the token, which no other container of the pod sees. */}}
+{{- define "telemetry.agent.volumes" -}}
+- name: api-token
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+- name: pod-logs
+  hostPath: {path: {{ .Values.agent.podLogsPath }}, type: Directory}
+{{- range $number, $path := .Values.agent.linkTargets }}
+- name: link-target-{{ $number }}
+  hostPath: {path: {{ $path }}, type: Directory}
+{{- end }}
+{{- end -}}
+
+{{/*
+A logger that is up answers what it can, and says what an answer lacks: so it stays behind its Service while the queue
+or the bucket is away. But it must have been able to do all of its work once, or an update stops at it.
+*/}}
+{{- define "telemetry.logger.container" -}}
+- name: logger
+  image: {{ include "telemetry.image" (list . "logger") }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [python, -m, logger]
+  env:
+    {{- include "telemetry.queueEnv" . | nindent 4 }}
+    - name: LOGGER_LISTEN
+      value: ":8087"
+    {{- if .Values.loggers.deis.enabled }}
+    - name: LOGGER_DEIS_LISTEN
+      value: ":8088"
+    {{- end }}
+    - name: LOGGER_TOKENS
+      value: /etc/deis-telemetry/tokens/{{ .Values.loggers.tokensSecret.key }}
+    - name: LOGGER_RETENTION_DAYS
+      value: {{ .Values.loggers.retentionDays | quote }}
+    - name: LOGGER_DEAD_LETTERS
+      value: /var/lib/telemetry/dead-letters
+    - name: LOGGER_CACHE
+      value: /var/lib/telemetry/cache
+    {{- if eq .Values.form "embedded" }}
+    - name: STORE_URL
+      value: /var/lib/telemetry/store
+    {{- else }}
+    - name: POD_NAME
+      valueFrom: {fieldRef: {fieldPath: metadata.name}}
+    - name: POD_NAMESPACE
+      valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+    - name: LOGGER_URL
+      value: http://$(POD_NAME).{{ include "telemetry.loggers" . }}-peers.$(POD_NAMESPACE).svc:8087
+    - name: LOGGER_PEER_SECRET_FILE
+      value: /etc/deis-telemetry/peers/{{ .Values.loggers.peerSecret.key }}
+    - name: LOGGER_CACHE_BYTES
+      value: {{ int64 .Values.loggers.cacheBytes | quote }}
+    - name: STORE_URL
+      value: {{ .Values.store.url | quote }}
+    {{- with .Values.store.endpoint }}
+    - name: AWS_ENDPOINT_URL
+      value: {{ . | quote }}
+    {{- end }}
+    {{- with .Values.store.region }}
+    - name: AWS_REGION
+      value: {{ . | quote }}
+    {{- end }}
+    {{- if .Values.store.allowHttp }}
+    - name: AWS_ALLOW_HTTP
+      value: "true"
+    {{- end }}
+    {{- with .Values.store.credentialsSecret }}
+    {{- if .name }}
+    - name: AWS_ACCESS_KEY_ID
+      valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .accessKeyIdKey }}}}
+    - name: AWS_SECRET_ACCESS_KEY
+      valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .secretAccessKeyKey }}}}
+    {{- end }}
+    {{- end }}
+    {{- end }}
+    {{- include "telemetry.env" .Values.loggers.env | nindent 4 }}
+  ports:
+    - {name: api, containerPort: 8087}
+    {{- if .Values.loggers.deis.enabled }}
+    - {name: deis, containerPort: 8088}
+    {{- end }}
+  startupProbe:
+    httpGet: {path: /readyz, port: api}
+    periodSeconds: 5
+    timeoutSeconds: 5
+    failureThreshold: 120
+  {{- include "telemetry.alive" "api" | nindent 2 }}
+  readinessProbe:
+    httpGet: {path: /healthz, port: api}
+    periodSeconds: 5
+    timeoutSeconds: 5
+    failureThreshold: 3
+  {{- include "telemetry.locked" . | nindent 2 }}
+  resources:
+    {{- toYaml .Values.loggers.resources | nindent 4 }}
+  volumeMounts:
+    - {name: tokens, mountPath: /etc/deis-telemetry/tokens, readOnly: true}
+    - {name: tmp, mountPath: /tmp}
+    - {name: data, mountPath: /var/lib/telemetry}
+    {{- if ne .Values.form "embedded" }}
+    - {name: peers, mountPath: /etc/deis-telemetry/peers, readOnly: true}
+    {{- end }}
+    {{- include "telemetry.queueMounts" . | nindent 4 }}
+{{- end -}}
+
+{{- define "telemetry.logger.volumes" -}}
+- name: tokens
+  secret:
+    secretName: {{ .Values.loggers.tokensSecret.name }}
+    defaultMode: 0440
+    items: [{key: {{ .Values.loggers.tokensSecret.key }}, path: {{ .Values.loggers.tokensSecret.key }}}]
+- name: tmp
+  emptyDir: {sizeLimit: 256Mi}
+{{- end -}}
+
+{{- define "telemetry.monitor.container" -}}
+- name: monitor
+  image: {{ include "telemetry.image" (list . "monitor") }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [python, -m, monitor]
+  env:
+    {{- include "telemetry.queueEnv" . | nindent 4 }}
+    - name: MONITOR_LISTEN
+      value: ":8089"
+    {{- include "telemetry.env" .Values.monitor.env | nindent 4 }}
+  ports:
+    - {name: monitor, containerPort: 8089}
+  {{- include "telemetry.alive" "monitor" | nindent 2 }}
+  {{- include "telemetry.ready" "monitor" | nindent 2 }}
+  {{- include "telemetry.locked" . | nindent 2 }}
+  resources:
+    {{- toYaml .Values.monitor.resources | nindent 4 }}
+  {{- if eq .Values.form "embedded" }}
+  volumeMounts:
+    - {name: data, mountPath: /var/lib/telemetry}
+  {{- else if or .Values.queue.passwordSecret.name .Values.queue.tlsSecret }}
+  volumeMounts:
+    {{- include "telemetry.queueMounts" . | nindent 4 }}
+  {{- end }}
+{{- end -}}
