@@ -76,11 +76,14 @@ async def test_a_topic_made_anew_is_another_queue_and_ends_whoever_has_it_open(b
     url = f"{base}?create=1&partitions=1&replication=1&min_insync=1"
     producer, consumer = await open_producer(url), await open_consumer(url, group="logger")
     await producer.send(0, [b"old"])
+    await consumer.check()
     await delete_topic(url)
     async with asyncio.timeout(20):
         while (other := await open_producer(url)).queue_id == producer.queue_id:  # deletion takes a moment
             await other.close()
     assert other.queue_id != producer.queue_id
+    with pytest.raises(FatalError, match="was deleted"):  # before the next look is due
+        await consumer.check()
     producer._identify_at = consumer._identify_at = 0.0
     with pytest.raises(FatalError, match="was deleted"):
         await producer.send(0, [b"new"])

@@ -1,5 +1,6 @@
 """The services of one machine while their queue is replaced, and the verdict on what the table holds afterwards."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ SETTINGS = {
     "LOG_FORMAT": "json",
 }
 SECONDS = 60.0
+_NAME = re.compile(r"w(\d+) r\d+ n(\d+) ")
 
 
 def _fault_kit() -> ModuleType:
@@ -110,6 +112,34 @@ class Move:
         return [
             fault for app in self.writers.apps for fault in find_faults(table.get(app, []), self.writers.written(app))
         ]
+
+    def gap_lines(self, listed: list[list[str]]) -> list[tuple[int, int]]:
+        """Writer and number of the lines in listed gaps, of containers that rotate nothing."""
+        found: list[tuple[int, int]] = []
+        for name, _, _, _, pod, _, restart, *_ in listed:
+            [path] = self.stack.pod_logs.glob(f"*_{pod}_*/*/{restart}.log")
+            start, end = map(int, name.rpartition(":")[2].split("-"))
+            lines = re.findall(rb" w(\d+) r\d+ n(\d+) ", path.read_bytes()[start:end])
+            found += [(int(writer), int(number)) for writer, number in lines]
+        return sorted(found)
+
+    def lost_lines(self) -> list[tuple[int, int]]:
+        """Writer and number of the lines that the table lacks; anything else that is wrong with it fails the test."""
+        found: list[tuple[int, int]] = []
+        table = _fault_kit().read_table(self.stack.store)
+        for app in self.writers.apps:
+            rows = table.get(app, [])
+            matches = [_NAME.match(row.message) for row in rows]
+            seen = {(int(match[1]), int(match[2])) for match in matches if match is not None}
+            found += [
+                (writer, number)
+                for writer, count in self.writers.written(app).items()
+                for number in range(count)
+                if (writer, number) not in seen
+            ]
+            others = [fault for fault in find_faults(rows, self.writers.written(app)) if not fault.startswith("lost: ")]
+            assert others == []
+        return sorted(found)
 
     def complete_up_to(self) -> str:
         """What an answer says of its completeness; empty while unknown."""
