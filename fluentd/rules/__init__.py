@@ -13,7 +13,10 @@ Layers; a lower one knows nothing of a higher one::
     secrets    what secrets look like; cards
     redact     where the secrets of a line are, whole packs of kinds and users' patterns
     judge      one chunk, line by line
-    compiled   the rules of one run; the ways around the line by line
+    linerules  rules on single lines
+    seconds    a rate limit where lines of a second can be counted
+    spots      rules on single lines and secrets where only some lines are concerned
+    compiled   the rules of one run, around the line by line where that is possible
     rulesfile  what people write: JSON or TOML, validated
     book       which rules concern which run, from the file and from pods' annotations; counters
 """

@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry, Counter
 
 from fluentd.discovery import Place
 from fluentd.podrules import PodRules, RateLimit
-from fluentd.rules.compiled import LineRule, RunRules
+from fluentd.rules.compiled import RunRules
 from fluentd.rules.judge import Judged
+from fluentd.rules.linerules import LineRule
 from fluentd.rules.redact import Redactor, UserPattern
 from fluentd.rules.rulesfile import FileRules, RulesFile, annotated_pattern, pack_kinds, read_rules
 from fluentd.rules.secrets import PACKS

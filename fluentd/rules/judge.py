@@ -229,10 +229,7 @@ class Judge:
         if not whole:
             return
         stream = line.stream if line.stream in whole else whole[0]
-        time = time_of(self._given.data, line) if line.parsed else format_time(work.second * _NS)
-        text = b"%d lines dropped since %s (rate limit)" % (work.dropped, format_time(work.since * _NS))
-        self._notices[index] = format_line(time, stream, text)
-        work.dropped = work.since = 0
+        self._notices[index] = notice(self._given.data, line, stream, work)
 
     def _redact(self, work: Working, redactor: Redactor) -> None:
         """Hide the secrets of the lines that stay, each line whole even where it is in pieces."""
@@ -318,3 +315,11 @@ class Judge:
             work.counted,
             self._hidden,
         )
+
+
+def notice(data: bytes, line: Line, stream: int, work: Working) -> bytes:
+    """The stored line that tells what the rate limit took, at the time of `line`; it is told then."""
+    time = time_of(data, line) if line.parsed else format_time(work.second * _NS)
+    text = b"%d lines dropped since %s (rate limit)" % (work.dropped, format_time(work.since * _NS))
+    work.dropped = work.since = 0
+    return format_line(time, stream, text)

@@ -76,9 +76,9 @@ class Redactor:
 
     def hits(self, data: bytes) -> list[int]:
         """Places in the lines of a chunk that may hold a secret, ascending, about one for each line."""
-        found = list(_one_for_each_line(self._hints, data))
+        found = list(one_for_each_line(self._hints, data))
         for pattern in self._floating:
-            found += _one_for_each_line(pattern, data)
+            found += one_for_each_line(pattern, data)
         found.sort()
         return found
 
@@ -101,7 +101,8 @@ class Redactor:
         return _apart(found), block
 
 
-def _one_for_each_line(pattern: Any, data: bytes) -> Iterator[int]:
+def one_for_each_line(pattern: Any, data: bytes) -> Iterator[int]:
+    """Places where a pattern matches, about one for each line."""
     at = 0
     while at < len(data) and (match := pattern.search(data, at)) is not None:
         yield match.start()

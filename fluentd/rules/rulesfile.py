@@ -16,7 +16,7 @@ import msgspec
 import re2
 
 from fluentd.podrules import MOST_PATTERN_CHARACTERS, RateLimit, parse_rate_limit
-from fluentd.rules.compiled import LineRule
+from fluentd.rules.linerules import LineRule
 from fluentd.rules.redact import UserPattern
 from fluentd.rules.secrets import PACKS, PRIVATE_KEYS
 from fluentd.rules.state import Verdict

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fluentd.podrules import RateLimit, Unit
-from fluentd.rules.compiled import LineRule, RunRules
+from fluentd.rules.compiled import RunRules
+from fluentd.rules.linerules import LineRule
 from fluentd.rules.redact import Redactor, UserPattern
 from fluentd.rules.rulesfile import compile_user_pattern
 from fluentd.rules.secrets import PACKS
