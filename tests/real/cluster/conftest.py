@@ -4,7 +4,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import util
@@ -67,8 +67,8 @@ class Trial:
             writers.start()
 
     @contextmanager
-    def probing(self, *names: str) -> Iterator[Prober]:
-        """Probe loggers inside the block, as far as they run; all of them if none is named.
+    def probing(self, names: Sequence[str] = ()) -> Iterator[Prober]:
+        """Probe loggers inside the block, as far as they run; all of them if none is named; `names` may change.
 
         What has been answered wrongly is held against them at its end, and how they answered is printed.
         """
