@@ -4,6 +4,7 @@ Layers; a lower one knows nothing of a higher one::
 
     settings      what can be set
     errors        why a frame or a client is refused
+    walk          msgpack from value to value, without building it
     framing       bytes of a connection -> frames, by a scan that builds nothing
     inflate       gzip, as far as a limit
     frame         a frame -> tag, entries, options

@@ -51,7 +51,9 @@ class Parts:
         hostname: Of this server, told in the handshake.
         naming: How entries name their app.
         doubles: What came before.
-        large: Held for a frame over `SMALL_BYTES`, and for a compressed one.
+        large: Held for a frame over `SMALL_BYTES`, from when it is that long until its lines are in the lanes.
+        inflating: Held for a compressed frame, while its entries are in memory. Not the same: a client that is slow to
+            send must not keep others from being read.
         frame_bytes: Most bytes of a frame.
         idle_seconds: How long a client may send nothing.
         frame_seconds: How long a frame may take to come, an answer to go, a handshake to be made.
@@ -65,6 +67,7 @@ class Parts:
     naming: Naming
     doubles: Doubles
     large: asyncio.Semaphore
+    inflating: asyncio.Semaphore
     frame_bytes: int
     idle_seconds: float
     frame_seconds: float
@@ -201,9 +204,14 @@ class Connection:
 
     async def _take_new(self, frame: Frame, key: bytes, now_ns: int) -> None:
         self._parts.metrics.frame(frame.mode)
-        if frame.mode is Mode.COMPRESSED:
-            await self._take_large()
+        if frame.mode is not Mode.COMPRESSED:
+            await self._take_plain(frame, key, now_ns)
+            return
+        async with self._parts.inflating:
             frame = await asyncio.to_thread(inflated, frame, limit_bytes=self._parts.frame_bytes)
+            await self._take_plain(frame, key, now_ns)
+
+    async def _take_plain(self, frame: Frame, key: bytes, now_ns: int) -> None:
         found = portions(frame, entry_ends(frame), naming=self._parts.naming, now_ns=now_ns)
         delivery = Delivery()
         if frame.chunk is None:

@@ -211,7 +211,7 @@ def _compression(option: dict[Any, Any]) -> Mode:
     named = option.get("compressed")
     if named == "gzip":
         return Mode.COMPRESSED
-    if named not in {None, "text", ""}:
+    if named is not None and named not in ("text", ""):
         raise RefusedError("compression", "a compression other than gzip")
     return Mode.PACKED
 

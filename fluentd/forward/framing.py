@@ -2,7 +2,8 @@
 
 msgpack's own scan finds where a frame ends, and builds nothing: a header that claims four billion elements, or a
 hundred thousand arrays in each other, cost no memory. A frame is decoded only when all of it is there, so that what its
-headers claim is never more than what came.
+headers claim is never more than what came. That scan keeps a second copy of text whose end has not come; so a large
+frame is walked by a slower one that keeps nothing.
 """
 
 from typing import Final
@@ -11,6 +12,7 @@ from msgpack import Unpacker
 from msgpack.exceptions import FormatError, OutOfData, StackError
 
 from fluentd.forward.errors import RefusedError
+from fluentd.forward.walk import Walk
 from pipeline.limits import KIB
 
 SMALL_BYTES: Final = 64 * KIB
@@ -35,6 +37,7 @@ class Framer:
         self._buffer = bytearray()
         self._scanner = new_scanner()
         self._before = 0
+        self._walk: Walk | None = None
 
     @property
     def buffered_bytes(self) -> int:
@@ -44,7 +47,8 @@ class Framer:
     def feed(self, data: bytes) -> None:
         """Take the connection's next bytes, `READ_BYTES` at most; `take` all frames before the next ones."""
         self._buffer += data
-        self._scanner.feed(data)
+        if self._walk is None:
+            self._scanner.feed(data)
 
     def take(self) -> bytearray | None:
         """The next frame, `None` when its end has not come.
@@ -53,21 +57,27 @@ class Framer:
             RefusedError: The bytes are no msgpack, or nested too deeply (1,024), or a frame is over the limit. What
                 follows cannot be read.
         """
+        size = self._scan() if self._walk is None else self._walk.end(self._buffer)
+        if (len(self._buffer) if size is None else size) > self.limit_bytes:
+            raise RefusedError("size", f"a frame of more than {self.limit_bytes} bytes")
+        if size is not None:
+            return self._cut(size)
+        if self._walk is None and len(self._buffer) > SMALL_BYTES:
+            self._walk, self._scanner = Walk(), new_scanner()
+        return None
+
+    def _scan(self) -> int | None:
+        """Length of the frame in the buffer, `None` when its end has not come."""
         try:
             self._scanner.skip()
         except OutOfData:
-            if len(self._buffer) > self.limit_bytes:
-                raise RefusedError("size", f"a frame of more than {self.limit_bytes} bytes") from None
             return None
         except (StackError, RecursionError):
             raise RefusedError("nesting", "a frame is nested too deeply") from None
         except (FormatError, ValueError) as error:
             raise RefusedError("format", f"no msgpack: {error}") from error
-        size = self._scanner.tell() - self._before
-        self._before += size
-        if size > self.limit_bytes:
-            raise RefusedError("size", f"a frame of {size} bytes")
-        return self._cut(size)
+        end: int = self._scanner.tell()
+        return end - self._before
 
     def _cut(self, size: int) -> bytearray:
         if size == len(self._buffer):
@@ -75,8 +85,9 @@ class Framer:
         else:
             frame = self._buffer[:size]
             del self._buffer[:size]
-        if size > SMALL_BYTES:  # the scanner would keep as much for ever
-            self._scanner, self._before = new_scanner(), 0
+        self._before += size
+        if self._walk is not None:
+            self._walk, self._before = None, 0
             self._scanner.feed(self._buffer)
         return frame
 

@@ -17,6 +17,7 @@ import msgspec
 from msgpack import ExtType, fallback
 from msgpack.exceptions import UnpackException
 
+from fluentd.forward.walk import has_more_values
 from pipeline.limits import KIB
 
 TEXT_FIELDS: Final = ("log", "message")
@@ -26,7 +27,7 @@ MANY_VALUES: Final = 32 * KIB
 
 _FEW_BYTES: Final = 64 * KIB  # a record that is no longer has few enough values, whatever they are
 _NS: Final = 1_000_000_000
-_LAST_SECOND: Final = 253_402_300_799  # the end of the year 9999
+_LAST_SECOND: Final = 2**63 // 10**9 - 1  # in the year 2262: nanoseconds have 64 bits
 _EVENT_TIME: Final = struct.Struct(">II")
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 
@@ -47,7 +48,7 @@ def decode_entry(raw: memoryview) -> tuple[Any, Any]:
     Raises:
         UndecodableError: No msgpack that can be built, nested too deeply, or more than `MANY_VALUES`.
     """
-    if len(raw) > _FEW_BYTES and _has_many_values(raw):
+    if len(raw) > _FEW_BYTES and has_more_values(raw, MANY_VALUES):
         raise UndecodableError("too many values")
     try:
         time, record = _decode(raw)
@@ -88,7 +89,7 @@ def time_ns_of(time: Any, *, now_ns: int) -> tuple[int, bool]:
     Takes seconds, the protocol's EventTime (extension 0), msgpack's own timestamp, and Fluent Bit's `[time, metadata]`.
 
     Returns:
-        The time, and whether what is in its place is no time of the years 1970 to 9999.
+        The time, and whether what is in its place is no time of the years 1970 to 2262.
     """
     if isinstance(time, list) and time:
         time = time[0]
@@ -195,41 +196,3 @@ def _told_extension(code: int, data: bytes) -> Any:
 def _tellable_key(key: Any) -> str:
     told = _tellable(key)
     return told if isinstance(told, str) else json.dumps(told, separators=(",", ":"))
-
-
-def _has_many_values(raw: memoryview) -> bool:
-    """Whether an entry has more than `MANY_VALUES`: a walk from value to value, without a stack, as it is complete."""
-    position, values, size = 0, 0, len(raw)
-    while position < size:
-        values += 1
-        if values > MANY_VALUES:
-            return True
-        fixed, width = _SHAPES[raw[position]]
-        position += 1
-        if width:
-            fixed += int.from_bytes(raw[position : position + width])
-            position += width
-        position += fixed
-    return False
-
-
-def _shapes() -> list[tuple[int, int]]:
-    """For each first byte of a value: bytes that follow in any case, and the width of a length that says of how many.
-
-    A container's length counts values, which are walked on their own.
-    """
-    shapes = [(0, 0)] * 256
-    for text in range(0xA0, 0xC0):
-        shapes[text] = (text & 0x1F, 0)
-    for kind, shape in {
-        0xC4: (0, 1), 0xC5: (0, 2), 0xC6: (0, 4), 0xC7: (1, 1), 0xC8: (1, 2), 0xC9: (1, 4),
-        0xCA: (4, 0), 0xCB: (8, 0), 0xCC: (1, 0), 0xCD: (2, 0), 0xCE: (4, 0), 0xCF: (8, 0),
-        0xD0: (1, 0), 0xD1: (2, 0), 0xD2: (4, 0), 0xD3: (8, 0),
-        0xD4: (2, 0), 0xD5: (3, 0), 0xD6: (5, 0), 0xD7: (9, 0), 0xD8: (17, 0),
-        0xD9: (0, 1), 0xDA: (0, 2), 0xDB: (0, 4), 0xDC: (2, 0), 0xDD: (4, 0), 0xDE: (2, 0), 0xDF: (4, 0),
-    }.items():  # fmt: skip
-        shapes[kind] = shape
-    return shapes
-
-
-_SHAPES: Final = _shapes()

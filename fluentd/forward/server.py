@@ -23,7 +23,7 @@ from pipeline.settings import split_listen
 log = structlog.get_logger()
 
 LARGE_FRAMES: Final = 2
-"""So many frames over 64 KiB are in memory at once."""
+"""So many frames over 64 KiB are in memory at once, and so many that were decompressed."""
 
 _HEARTBEAT: Final = b"\0"
 _HEARTBEAT_BYTES: Final = 16
@@ -60,6 +60,7 @@ def open_forward(
         ),
         doubles=Doubles(seconds=settings.forward_doubles_seconds),
         large=asyncio.Semaphore(LARGE_FRAMES),
+        inflating=asyncio.Semaphore(LARGE_FRAMES),
         frame_bytes=settings.forward_frame_bytes,
         idle_seconds=settings.forward_idle_seconds,
         frame_seconds=settings.forward_frame_seconds,

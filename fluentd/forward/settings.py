@@ -85,7 +85,7 @@ class ForwardSettings(CommonSettings):
         description="A client that sends nothing for so long is closed.",
     )
     forward_frame_seconds: float = Field(
-        60.0,
+        30.0,
         ge=1.0,
         le=3600.0,
         validation_alias="AGENT_FORWARD_FRAME_SECONDS",

@@ -28,7 +28,7 @@ def cri_lines(time_ns: int, message: bytes, *, stream: int = STDOUT) -> bytes:
     """Lines of one message.
 
     Args:
-        time_ns: Nanoseconds since the epoch, from year 1 to 9999; see `pipeline.cri.format_time`.
+        time_ns: Nanoseconds since the epoch, in 64 bits: from the year 1677 to 2262.
         message: Any bytes.
         stream: `pipeline.cri.STDOUT` or `STDERR`.
 

@@ -74,6 +74,7 @@ def test_every_mode_carries_the_same_lines(data: bytes, decode: Any) -> None:
         ({"chunk": 7}, None),
         ({"size": -1}, None),
         ({1: 2, "chunk": "x"}, "x"),
+        ({"chunk": msgpack.ExtType(0, b"x"), "size": [[]]}, None),
         (["chunk"], None),
         ("chunk", None),
         (None, None),
@@ -138,6 +139,8 @@ def test_a_message_of_several_lines_is_several_lines_of_the_log(decode: Any) -> 
 NO_TIMES = [
     -1,
     1_700_000_000_000,
+    2**63 // 10**9,
+    msgpack.Timestamp(2**34 - 1, 0),
     2**63,
     True,
     {},
@@ -255,6 +258,10 @@ REFUSED = {
     "gzip with a wrong sum": (
         msgpack.packb(["tag", gzip.compress(b"abc")[:-8] + b"\0" * 8, {"compressed": "gzip"}]),
         "gzip",
+    ),
+    "a compression that is no text": (
+        msgpack.packb(["tag", b"", {"compressed": msgpack.ExtType(7, b"x")}]),
+        "compression",
     ),
     "a compression that is not known": (msgpack.packb(["tag", b"", {"compressed": "zip"}]), "compression"),
     "too long": (msgpack.packb(["tag", T, {"log": "x" * (2**20)}]), "size"),
