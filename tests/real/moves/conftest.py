@@ -1,10 +1,12 @@
 """The services of one machine while their queue is replaced, and the verdict on what the table holds afterwards."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -15,8 +17,9 @@ from uuid import uuid4
 import pytest
 from deltalake import DeltaTable
 
+from demo.follower import Follower
 from demo.kafka import Broker
-from demo.numbered import Writers, find_faults
+from demo.numbered import Seen, Writers, find_faults
 from demo.stack import Stack, wait_until
 from pipeline.names import TABLE_DIRECTORY
 
@@ -75,6 +78,36 @@ class Move:
         )
         assert done.returncode == 0, done.stderr
         return [line.split("\t") for line in done.stdout.splitlines()[1:]], done.stderr
+
+    @contextmanager
+    def followers(self) -> Iterator[dict[str, list[Seen]]]:
+        """Follow all apps inside the block; yields what was seen of each."""
+        kit = _fault_kit()
+        followed: dict[str, list[Seen]] = {app: [] for app in self.writers.apps}
+        with ExitStack() as resources:
+            for app, seen in followed.items():
+                follower = Follower(self.stack.ports["logger"], app, kit.keep_in(seen))
+                resources.enter_context(follower)
+                wait_until(lambda one=follower: one.connections > 0, seconds=SECONDS, what=f"a follow of {app}")  # type: ignore[misc]
+            yield followed
+
+    @contextmanager
+    def tail(self, app: str) -> Iterator[Callable[[], list[Seen]]]:
+        """Run `deis-logs tail` inside the block; yields what reads the lines that it has printed."""
+        printed, told = self.stack.folder / "tail.out", self.stack.folder / "tail.err"
+        command = [sys.executable, "-m", "deis_logs", "tail", "-a", app, "-n", "0", "-o", "raw"]
+        environment = {**os.environ, "DEIS_LOGS_URL": self.stack.url("logger")}
+        with (
+            printed.open("wb") as out,
+            told.open("wb") as err,
+            subprocess.Popen(command, env=environment, stdout=out, stderr=err) as process,
+        ):
+            try:
+                self.wait_metric("logger", "logger_followers", lambda count: count == 1)
+                yield lambda: [Seen(line, "tail") for line in printed.read_text().splitlines()]
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(SECONDS)
 
     def wait_drained(self) -> None:
         """Wait until the logger has all that the SQLite queue has."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from demo.numbered import find_faults
 from demo.stack import wait_until
 
 pytestmark = [pytest.mark.slow]
@@ -44,7 +45,20 @@ def test_what_a_lost_queue_had_is_counted_and_alarmed_and_the_rest_goes_on(quiet
     listed, _ = move.command("gaps")
     assert sum(int(row[1]) for row in listed) == lost_bytes
     assert move.gap_lines(listed) == [(writer, number) for writer in writers for number in range(50, 80)]
-    _, told = move.command("accept-gap", *[row[0] for row in listed])
+    with move.followers() as followed:
+        for writer in writers[2:]:
+            move.writers.write(writer, 5)
+        _, told = move.command("accept-gap", *[row[0] for row in listed])
+        move.wait_metric("logger", "logger_accepted_gap_bytes", lambda size: size == lost_bytes)
+        for writer in writers[2:]:
+            move.writers.write(writer, 5)
+        wait_until(lambda: sum(map(len, followed.values())) >= 260, seconds=60, what="all lines with followers")
+    for app, seen in followed.items():
+        faults = find_faults(seen, move.writers.written(app))
+        assert [fault for fault in faults if not fault.startswith("lost: ")] == []
+    move.wait_rows(260)
+    move.stack.processes["logger"].kill()
+    move.start("", "logger")
     assert told.count("are declared lost") == len({row[0].partition(":")[0] for row in listed})
     move.wait_metric("logger", "logger_accepted_gap_bytes", lambda size: size == lost_bytes)
     wait_until(lambda: bool(move.complete_up_to()), seconds=60, what="completeness", every_seconds=0.2)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from demo.numbered import find_faults
 from demo.stack import wait_until
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -11,14 +12,21 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 def test_a_move_to_kafka_in_midstream_loses_doubles_and_reorders_nothing(move: Any, kafka_url: str) -> None:
     move.start("", "agent", "logger")
-    move.writers.start()
-    move.wait_rows(500)
-    move.stop("agent")  # what is written from here on waits in its files
-    move.wait_drained()
-    move.stop("logger")
-    before = move.written()
-    move.start(kafka_url, "agent", "logger")
-    move.wait_rows(before + 500)
+    app = move.writers.apps[0]
+    with move.tail(app) as tailed:
+        move.writers.start()
+        move.wait_rows(500)
+        move.stop("agent")  # what is written from here on waits in its files
+        move.wait_drained()
+        move.stop("logger")
+        before = move.written()
+        move.start(kafka_url, "agent", "logger")
+        move.wait_rows(before + 500)
+        move.writers.stop()
+        wanted = sum(move.writers.written(app).values())
+        wait_until(lambda: len(tailed()) >= wanted, seconds=60, what="all lines with a tail", every_seconds=0.2)
+    assert find_faults(tailed(), move.writers.written(app)) == []
+    assert "its queue was replaced" in (move.stack.folder / "tail.err").read_text()
     move.verdict()
 
 
