@@ -33,62 +33,96 @@ from logger.reading.search import PatternError
 
 _CONTENT_TYPE: Final = "application/octet-stream"
 
-T = TypeVar("T")
+Q = TypeVar("Q", RowsQuestion, AppsQuestion, ArrivalsQuestion)
 
 
 def peer_routes(reader: LogReader, *, hub: FollowHub, secret: str, registry: CollectorRegistry) -> list[web.RouteDef]:
     """The routes; `secret` is what a logger shows that may ask."""
-    streams = Gauge("logger_peer_streams", "Streams of arrivals to other loggers.", registry=registry)
-    digest = hashlib.sha256(secret.encode()).digest()
-    queue_id = reader.table.queue_id
+    asked = _Questions(secret=secret, queue_id=reader.table.queue_id)
     head = PeerHead(head=reader.head, deleted=reader.tombstones, takeover=reader.takeover)
-    gate = Gate(running=2, waiting=64)
-    # Threads of its own: the default ones may all wait for answers of loggers that wait for this one's.
-    threads = ThreadPoolExecutor(2, thread_name_prefix="peers")
+    answers = _Answers(head, asked)
+    arrivals = _Arrivals(head, asked, hub, registry)
+    return [web.post(ROWS, answers.rows), web.post(APPS, answers.apps), web.post(ARRIVALS, arrivals.stream)]
 
-    async def question(request: web.Request, kind: type[T]) -> T:
-        kind_of_access, _, shown = request.headers.get("Authorization", "").partition(" ")
-        is_right = hmac.compare_digest(hashlib.sha256(shown.strip().encode(errors="replace")).digest(), digest)
-        if kind_of_access.lower() != "bearer" or not is_right:
+
+class _Questions:
+    """Questions, of loggers that may ask, about the queue that is read here."""
+
+    def __init__(self, *, secret: str, queue_id: str) -> None:
+        self._digest = hashlib.sha256(secret.encode()).digest()
+        self._queue_id = queue_id
+
+    async def read(self, request: web.Request, kind: type[Q]) -> Q:
+        """The question in a request.
+
+        Raises:
+            HTTPUnauthorized: The secret is not shown.
+            HTTPConflict: It is about another queue.
+            PeerFormatError: It is none.
+        """
+        access, _, shown = request.headers.get("Authorization", "").partition(" ")
+        digest = hashlib.sha256(shown.strip().encode(errors="replace")).digest()
+        is_right = hmac.compare_digest(digest, self._digest)
+        if access.lower() != "bearer" or not is_right:
             raise web.HTTPUnauthorized
-        return decode(await request.read(), kind)
-
-    def check_queue(asked: str) -> None:
-        if asked != queue_id:
+        question = decode(await request.read(), kind)
+        if question.queue_id != self._queue_id:
             raise web.HTTPConflict
+        return question
 
-    async def answer(request: web.Request, make: Callable[[], bytes]) -> web.StreamResponse:
-        """Answer with what a thread makes. It begins at once: who asks sees that somebody is there."""
-        async with gate.pass_through():
-            response = await _begun(request)
-            with contextlib.suppress(ConnectionResetError):
-                await response.write_eof(await asyncio.get_running_loop().run_in_executor(threads, make))
-        return response
 
-    async def rows(request: web.Request) -> web.StreamResponse:
-        asked = await question(request, RowsQuestion)
-        check_queue(asked.queue_id)
+class _Answers:
+    """Answers out of the head."""
+
+    def __init__(self, head: PeerHead, questions: _Questions) -> None:
+        self._head = head
+        self._questions = questions
+        self._gate = Gate(running=2, waiting=64)
+        # Threads of its own: the default ones may all wait for answers of loggers that wait for this one's.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="peers")
+
+    async def rows(self, request: web.Request) -> web.StreamResponse:
+        asked = await self._questions.read(request, RowsQuestion)
         try:
-            selection = head.selection(asked)
+            selection = self._head.selection(asked)
         except PatternError as error:
             raise PeerFormatError(str(error)) from error
-        held = head.held(asked.starts, asked.ends)
-        return await answer(request, partial(head.rows, selection, asked.hidden, held, gone=partial(_is_gone, request)))
+        held = self._head.held(asked.starts, asked.ends)
+        make = partial(self._head.rows, selection, asked.hidden, held, gone=partial(_is_gone, request))
+        return await self._answer(request, make)
 
-    async def apps(request: web.Request) -> web.StreamResponse:
-        asked = await question(request, AppsQuestion)
-        check_queue(asked.queue_id)
-        return await answer(request, partial(head.apps, asked, head.held(asked.starts, {})))
+    async def apps(self, request: web.Request) -> web.StreamResponse:
+        asked = await self._questions.read(request, AppsQuestion)
+        return await self._answer(request, partial(self._head.apps, asked, self._head.held(asked.starts, {})))
 
-    async def arrivals(request: web.Request) -> web.StreamResponse:
-        asked = await question(request, ArrivalsQuestion)
-        check_queue(asked.queue_id)
-        response = await _begun(request)
-        with contextlib.suppress(ConnectionResetError), streams.track_inprogress(), hub.watching(asked.app) as arrived:
-            await _stream(response, head, hub, asked, arrived)
+    async def _answer(self, request: web.Request, make: Callable[[], bytes]) -> web.StreamResponse:
+        """Answer with what a thread makes. It begins at once: who asks sees that somebody is there."""
+        async with self._gate.pass_through():
+            response = await _begun(request)
+            with contextlib.suppress(ConnectionResetError):
+                await response.write_eof(await asyncio.get_running_loop().run_in_executor(self._threads, make))
         return response
 
-    return [web.post(ROWS, rows), web.post(APPS, apps), web.post(ARRIVALS, arrivals)]
+
+class _Arrivals:
+    """Streams of what arrives in the head."""
+
+    def __init__(self, head: PeerHead, questions: _Questions, hub: FollowHub, registry: CollectorRegistry) -> None:
+        self._head = head
+        self._questions = questions
+        self._hub = hub
+        self._streams = Gauge("logger_peer_streams", "Streams of arrivals to other loggers.", registry=registry)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        asked = await self._questions.read(request, ArrivalsQuestion)
+        response = await _begun(request)
+        with (
+            contextlib.suppress(ConnectionResetError),
+            self._streams.track_inprogress(),
+            self._hub.watching(asked.app) as arrived,
+        ):
+            await _stream(response, self._head, self._hub, asked, arrived)
+        return response
 
 
 async def _begun(request: web.Request) -> web.StreamResponse:

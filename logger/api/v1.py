@@ -20,9 +20,10 @@ from logger.api.params import (
 from logger.api.render import ARROW, CSV, NDJSON, TEXT, arrow, csv, format_time, ndjson, partial_header, text
 from logger.api.stream import Streams
 from logger.reading.backlog import FollowRequest
-from logger.reading.cursor import PageCursor, encode_cursor
+from logger.reading.cursor import BacklogCursor, LiveCursor, PageCursor, encode_cursor
 from logger.reading.page import Page, Selection
 from logger.reading.query import LogReader
+from logger.reading.summary import AppSummary
 
 DEFAULT_LINES: Final = 100
 DEFAULT_FOLLOW_LINES: Final = 10
@@ -32,62 +33,60 @@ def v1_routes(
     reader: LogReader, *, access: Access, streams: Streams, gone_nodes: frozenset[str] = frozenset()
 ) -> list[web.RouteDef]:
     """The routes; `gone_nodes` were declared gone, so that completeness says nothing about them."""
-    queue_id = reader.table.queue_id
+    pages, follows = _Pages(reader, gone_nodes), _Follows(reader, access, streams)
+    return [
+        web.get("/v1/apps", pages.apps, allow_head=False),
+        web.get("/v1/apps/{app}/logs", pages.logs, allow_head=False),
+        web.get("/v1/apps/{app}/logs/follow", follows.follow, allow_head=False),
+        web.delete("/v1/apps/{app}", pages.delete),
+    ]
 
-    async def apps(request: web.Request) -> web.Response:
+
+class _Pages:
+    """What is answered at once."""
+
+    def __init__(self, reader: LogReader, gone_nodes: frozenset[str]) -> None:
+        self._reader = reader
+        self._gone_nodes = gone_nodes
+
+    async def apps(self, request: web.Request) -> web.Response:
         Parameters(request.query, known=())
-        found, partial = await reader.apps(request[GRANT].opens)
-        body = [
-            {
-                "app": app.app,
-                "first_time": format_time(app.first_ns),
-                "last_time": format_time(app.last_ns),
-                "lines": app.lines,
-            }
-            for app in found
-        ]
-        return web.json_response({"apps": body}, headers=partial_header(partial))
+        found, missing = await self._reader.apps(request[GRANT].opens)
+        return web.json_response({"apps": [_told(app) for app in found]}, headers=partial_header(missing))
 
-    async def logs(request: web.Request) -> web.Response:
+    async def logs(self, request: web.Request) -> web.Response:
         app = open_app(request)
         parameters = Parameters(request.query, known=PAGE_PARAMETERS)
         form = parameters.choice("format", PAGE_FORMATS, default="ndjson")
         selection = _selection(app, parameters)
-        page = await reader.page(selection, gone=partial(_is_gone, request))
+        page = await self._reader.page(selection, gone=partial(_is_gone, request))
         content_type, render = _renderer(form, selection)
         body = await asyncio.to_thread(render, page)
-        return web.Response(body=body, headers={"Content-Type": content_type, **_page_headers(page, gone_nodes)})
+        return web.Response(body=body, headers={"Content-Type": content_type, **_page_headers(page, self._gone_nodes)})
 
-    async def follow(request: web.Request) -> web.StreamResponse:
-        app = open_app(request)
-        parameters = Parameters(request.query, known=FOLLOW_PARAMETERS)
-        default = "sse"
-        form = parameters.choice("format", FOLLOW_FORMATS, default=default)
-        before, after = parameters.context()
-        wanted = FollowRequest(
-            app,
-            lines=parameters.integer("lines", default=DEFAULT_FOLLOW_LINES, least=0, most=PAGE_LINES),
-            since_ns=parameters.moment("since"),
-            cursor=parameters.follow_cursor(request.headers.get("Last-Event-ID", ""), queue_id=queue_id),
-            wanted=parameters.line_filter(),
-            before=before,
-            after=after,
-        )
-        allowed = partial(access.still_opens, request[GRANT], app)
-        return await streams.serve(request, wanted, form=form, allowed=allowed)
-
-    async def delete(request: web.Request) -> web.Response:
+    async def delete(self, request: web.Request) -> web.Response:
         app = open_app(request)
         Parameters(request.query, known=())
-        await reader.delete(app)
+        await self._reader.delete(app)
         return web.Response(status=204)
 
-    return [
-        web.get("/v1/apps", apps, allow_head=False),
-        web.get("/v1/apps/{app}/logs", logs, allow_head=False),
-        web.get("/v1/apps/{app}/logs/follow", follow, allow_head=False),
-        web.delete("/v1/apps/{app}", delete),
-    ]
+
+class _Follows:
+    """What goes on until somebody ends it."""
+
+    def __init__(self, reader: LogReader, access: Access, streams: Streams) -> None:
+        self._queue_id = reader.table.queue_id
+        self._access = access
+        self._streams = streams
+
+    async def follow(self, request: web.Request) -> web.StreamResponse:
+        app = open_app(request)
+        parameters = Parameters(request.query, known=FOLLOW_PARAMETERS)
+        form = parameters.choice("format", FOLLOW_FORMATS, default="sse")
+        cursor = parameters.follow_cursor(request.headers.get("Last-Event-ID", ""), queue_id=self._queue_id)
+        wanted = _follow_request(app, parameters, cursor)
+        allowed = partial(self._access.still_opens, request[GRANT], app)
+        return await self._streams.serve(request, wanted, form=form, allowed=allowed)
 
 
 def open_app(request: web.Request) -> str:
@@ -111,6 +110,24 @@ def _selection(app: str, parameters: Parameters) -> Selection:
         before=before,
         after=after,
     )
+
+
+def _follow_request(app: str, parameters: Parameters, cursor: BacklogCursor | LiveCursor | None) -> FollowRequest:
+    before, after = parameters.context()
+    return FollowRequest(
+        app,
+        lines=parameters.integer("lines", default=DEFAULT_FOLLOW_LINES, least=0, most=PAGE_LINES),
+        since_ns=parameters.moment("since"),
+        cursor=cursor,
+        wanted=parameters.line_filter(),
+        before=before,
+        after=after,
+    )
+
+
+def _told(app: AppSummary) -> dict[str, str | int]:
+    first, last = format_time(app.first_ns), format_time(app.last_ns)
+    return {"app": app.app, "first_time": first, "last_time": last, "lines": app.lines}
 
 
 def _renderer(form: str, selection: Selection) -> tuple[str, Callable[[Page], bytes]]:
