@@ -89,7 +89,7 @@ class LoggerSettings(CommonSettings):
         description="Rows are committed as soon as this many raw bytes wait.",
     )
     head_bytes: int = Field(
-        192 * MIB,
+        128 * MIB,
         ge=2 * MIB,
         le=65536 * MIB,
         validation_alias="LOGGER_HEAD_BYTES",
