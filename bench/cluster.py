@@ -56,7 +56,7 @@ def cluster_path(material: Material) -> list[Figure]:
     """
     quarter = material.corpus_of(material.mb // max(LOGGERS))
     with _cluster(material, "cluster", agents=1, loggers=max(LOGGERS), settings=NO_UPKEEP) as cluster:
-        agent_start, logger_start = _start_cpu_seconds(cluster)
+        agent_start, logger_start = _starts(cluster)
         _fill(cluster, quarter, "quarter")
         agent = _fill(cluster, material.corpus, "whole")
         alone = _index(cluster, material.corpus, "whole", 1)
@@ -85,7 +85,7 @@ def _cluster(material: Material, name: str, **options: Any) -> Iterator[Cluster]
         yield cluster
 
 
-def _start_cpu_seconds(cluster: Cluster) -> tuple[float, float]:
+def _starts(cluster: Cluster) -> tuple[Ended, Ended]:
     """What an agent and a logger use to start, find nothing and stop: a queue and a table of their own, both empty."""
     nothing = {
         "QUEUE_URL": _topic(cluster, "nothing"),
@@ -96,7 +96,7 @@ def _start_cpu_seconds(cluster: Cluster) -> tuple[float, float]:
     for name in ("agent-1", "logger-1"):
         cluster.start(name, **nothing)
         cluster.wait_ready(name)
-        used.append(cluster.processes[name].stop().cpu_seconds)
+        used.append(cluster.processes[name].stop())
     return used[0], used[1]
 
 
@@ -174,8 +174,8 @@ def _others_cpu_seconds(cluster: Cluster) -> dict[str, float]:
     return {"brokers": brokers, "gateway": cluster.gateway.cpu_seconds()}
 
 
-def _agent_figure(material: Material, agent: Ended, start: float) -> Figure:
-    mb = material.corpus.size / MB
+def _agent_figure(material: Material, agent: Ended, started: Ended) -> Figure:
+    mb, start = material.corpus.size / MB, started.cpu_seconds
     details = {
         "mb": mb,
         "cpu_s": agent.cpu_seconds,
@@ -188,8 +188,8 @@ def _agent_figure(material: Material, agent: Ended, start: float) -> Figure:
     return Figure("agent_kafka_mb_per_cpu_s", mb / (agent.cpu_seconds - start), "MB/CPU-s", details)
 
 
-def _logger_figure(material: Material, run: _Run, start: float) -> Figure:
-    mb = material.corpus.size / MB
+def _logger_figure(material: Material, run: _Run, started: Ended) -> Figure:
+    mb, start = material.corpus.size / MB, started.cpu_seconds
     ended = run.ended["logger-1"]
     details = {
         "mb": mb,
@@ -205,22 +205,37 @@ def _logger_figure(material: Material, run: _Run, start: float) -> Figure:
     return Figure("logger_s3_mb_per_cpu_s", mb / (ended.cpu_seconds - start), "MB/CPU-s", details)
 
 
-def _flat_figure(material: Material, share: _Run, runs: Mapping[int, _Run], start: float) -> Figure:
-    details: dict[str, Any] = {"mb": material.corpus.size / MB, "partitions": PARTITIONS, "start_cpu_s": start}
+def _flat_figure(material: Material, share: _Run, runs: Mapping[int, _Run], start: Ended) -> Figure:
+    details: dict[str, Any] = {"mb": material.corpus.size / MB, "partitions": PARTITIONS}
+    details |= {"start_cpu_s": start.cpu_seconds, "start_system_s": start.system_seconds}
     details["1_logger_with_a_quarter"] = _account(share, start)
     details |= {f"{count}_loggers": _account(run, start) for count, run in runs.items()}
-    ratio = _cpu_ms_per_mb(runs[max(runs)], start) / _cpu_ms_per_mb(share, start)
+    most = runs[max(runs)]
+    details["user_ratio"] = _user_ms_per_mb(most, start) / _user_ms_per_mb(share, start)
+    details["user_ratio_to_1_logger"] = _user_ms_per_mb(most, start) / _user_ms_per_mb(runs[min(runs)], start)
+    ratio = _cpu_ms_per_mb(most, start) / _cpu_ms_per_mb(share, start)
     return Figure("cluster_cpu_s_per_mb", ratio, "4 loggers to 1 with a quarter", details)
 
 
-def _cpu_ms_per_mb(run: _Run, start: float) -> float:
-    used = sum(ended.cpu_seconds - start for ended in run.ended.values())
+def _cpu_ms_per_mb(run: _Run, start: Ended) -> float:
+    used = sum(ended.cpu_seconds - start.cpu_seconds for ended in run.ended.values())
     return used * 1000 / (sum(run.taken_bytes.values()) / MB)
 
 
-def _account(run: _Run, start: float) -> dict[str, Any]:
+def _user_ms_per_mb(run: _Run, start: Ended) -> float:
+    """The same without the kernel's part, which depends on what memory the machine has at hand."""
+    used = sum(_user_seconds(ended) - _user_seconds(start) for ended in run.ended.values())
+    return used * 1000 / (sum(run.taken_bytes.values()) / MB)
+
+
+def _user_seconds(ended: Ended) -> float:
+    return ended.cpu_seconds - ended.system_seconds
+
+
+def _account(run: _Run, start: Ended) -> dict[str, Any]:
     return {
         "cpu_ms_per_mb": round(_cpu_ms_per_mb(run, start), 3),
+        "user_ms_per_mb": round(_user_ms_per_mb(run, start), 3),
         "commits": run.commits,
         "took_s": round(run.took_seconds, 1),
         "processes": [_process(run, name, start) for name in run.ended],
@@ -228,10 +243,15 @@ def _account(run: _Run, start: float) -> dict[str, Any]:
     }
 
 
-def _process(run: _Run, name: str, start: float) -> dict[str, float]:
+def _process(run: _Run, name: str, start: Ended) -> dict[str, float]:
     ended, mb = run.ended[name], run.taken_bytes[name] / MB
-    rounded = {"mb": round(mb, 1), "cpu_s": ended.cpu_seconds, "peak_rss_mb": round(ended.peak_rss_bytes / MB)}
-    return rounded | ({"cpu_ms_per_mb": round((ended.cpu_seconds - start) / mb * 1000, 3)} if mb else {})
+    rounded = {
+        "mb": round(mb, 1),
+        "cpu_s": round(ended.cpu_seconds, 3),
+        "system_s": round(ended.system_seconds, 3),
+        "peak_rss_mb": round(ended.peak_rss_bytes / MB),
+    }
+    return rounded | ({"cpu_ms_per_mb": round((ended.cpu_seconds - start.cpu_seconds) / mb * 1000, 3)} if mb else {})
 
 
 def catch_up(material: Material) -> list[Figure]:

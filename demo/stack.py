@@ -83,6 +83,7 @@ class Ended:
     Attributes:
         status: Exit status; minus the number of the signal that ended it.
         cpu_seconds: What it and its children used, user and system.
+        system_seconds: How much of it the kernel used: for memory taken for the first time, more than for all else.
         peak_rss_bytes: Its largest resident memory, as last looked at before its end. Not the kernel's `ru_maxrss`,
             which counts the memory of the process that started it.
         took_seconds: Wall time from its start to its end, as last looked.
@@ -90,6 +91,7 @@ class Ended:
 
     status: int
     cpu_seconds: float
+    system_seconds: float
     peak_rss_bytes: int
     took_seconds: float
 
@@ -127,7 +129,7 @@ class ServiceProcess:
                 self._process.returncode = os.waitstatus_to_exitcode(status)
                 cpu_seconds = usage.ru_utime + usage.ru_stime
                 took = time.monotonic() - self._begun
-                self._ended = Ended(self._process.returncode, cpu_seconds, self._peak_rss_bytes, took)
+                self._ended = Ended(self._process.returncode, cpu_seconds, usage.ru_stime, self._peak_rss_bytes, took)
         return self._ended
 
     def wait(self, seconds: float = STOP_SECONDS) -> Ended:
