@@ -2,7 +2,7 @@
 
 ::
 
-    settle (states held still): dead letters durable, batches, positions, states --> still the same queue? --> sort (thread)
+    settle (states held still): dead letters durable, batches, positions, states --> still that queue? --> sort (thread)
         --> table.commit (thread; repeated while the store is away) --> head.committed --> queue.commit
                  '-- fenced: the shards that others have committed are dropped, the rest is committed without them
 """

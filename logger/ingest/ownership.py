@@ -25,7 +25,7 @@ from typing import Final, Protocol
 import structlog
 
 from logger.head import Head
-from logger.ingest.accepted import newest_runs
+from logger.ingest.accepted import newest_runs, take_newer
 from logger.ingest.deadletters import KeepsBadRecords
 from logger.ingest.gaps import close_gaps
 from logger.ingest.metrics import IngestMetrics
@@ -249,6 +249,7 @@ class Ownership:
         for number in sorted(numbers):
             if number in taken:
                 position, state = taken[number][0], _state_at(number, *taken[number])
+                take_newer(state, inherited)
                 closed_bytes = close_gaps(state, (run for other in elsewhere for run in other.runs))
                 if closed_bytes:
                     log.info("another queue has brought what was missing", shard=number, bytes=closed_bytes)

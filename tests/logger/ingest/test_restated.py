@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from logger.ingest.accepted import newest_runs
+from logger.ingest.accepted import newest_runs, take_newer
 from logger.ingest.gaps import Gaps, close_gaps, find_gaps, gap_bytes
 from logger.ingest.resume import decode_state, encode_state
 from pipeline.chunk import Chunk, Flag
@@ -110,3 +110,67 @@ def test_bytes_that_the_old_queue_lacks_too_close_no_gap(feed: Any, run: Any, re
     state = other.shard.state()
     assert close_gaps(state, feed.shard.state().runs) == 0
     assert [(gap.name.start, gap.name.end) for gap in find_gaps(3, state)] == [(ENDS[0][5], ENDS[0][9])]
+
+
+@pytest.fixture
+def back(feed: Any) -> Any:
+    """Returns the old queue's shard as it is loaded again after another queue has brought what `other` has."""
+
+    def back(other: Any) -> Any:
+        state = decode_state(encode_state(feed.shard.state()))
+        inherited = newest_runs([decode_state(encode_state(other.shard.state()))])
+        take_newer(state, inherited)
+        feed.shard = feed.new_shard(state)
+        feed.shard.inherit(inherited)
+        return feed
+
+    return back
+
+
+def test_a_queue_that_was_left_and_is_back_knows_what_the_other_brought_meanwhile(
+    feed: Any, run: Any, replace: Any, back: Any, model: Any
+) -> None:
+    feed.send(run.chunk(FILES[0], 0, ENDS[0][5]), heartbeat_ns=T0)
+    other = replace()
+    other.send(stated(run, 0, ENDS[0][5]), heartbeat_ns=T0 + 1)
+    other.send(run.chunk(FILES[0], ENDS[0][5], ENDS[0][9] - 3))
+    feed = back(other)
+    assert feed.send(stated(run, 0, ENDS[0][9] - 3), heartbeat_ns=T0 + 2) == []
+    assert feed.shard.gaps() == Gaps(0, 0, 0)
+    feed.send(run.chunk(FILES[0], ENDS[0][5], len(FILES[0])))
+    assert sorted(feed.rows() + other.rows()) == model([FILES[0]])
+
+
+def test_what_a_queue_may_still_bring_is_not_taken_for_missing_when_it_is_back(
+    feed: Any, run: Any, replace: Any, back: Any, model: Any
+) -> None:
+    feed.send(run.chunk(FILES[0], 0, ENDS[0][5]), heartbeat_ns=T0)
+    other = replace()
+    other.send(stated(run, 0, ENDS[0][8]))
+    other.send(run.chunk(FILES[0], ENDS[0][8], ENDS[0][12]))
+    feed = back(other)
+    feed.send(run.chunk(FILES[0], ENDS[0][5], ENDS[0][8]))
+    assert sorted(feed.rows() + other.rows()) == model([FILES[0]])
+    assert feed.shard.gaps() == Gaps(0, 0, 0)
+
+
+def test_gaps_that_the_other_queue_has_filled_are_none_when_the_first_is_back(
+    feed: Any, run: Any, replace: Any, back: Any
+) -> None:
+    feed.send(run.chunk(FILES[0], 0, ENDS[0][2]), heartbeat_ns=T0)
+    feed.send(run.chunk(FILES[0], ENDS[0][4], ENDS[0][6]), run.chunk(FILES[0], ENDS[0][8], ENDS[0][9]))
+    other = replace()
+    other.send(run.chunk(FILES[0], ENDS[0][2], ENDS[0][5]), run.chunk(FILES[0], ENDS[0][9], ENDS[0][12]))
+    feed = back(other)
+    gaps = [(gap.name.start, gap.name.end) for gap in find_gaps(3, feed.shard.state())]
+    assert gaps == [(ENDS[0][6], ENDS[0][8])]
+    assert feed.shard.gaps() == Gaps(1, ENDS[0][8] - ENDS[0][6], 0)
+
+
+def test_a_queue_that_is_not_behind_takes_nothing_over(feed: Any, run: Any, replace: Any) -> None:
+    feed.send(run.chunk(FILES[0], 0, ENDS[0][5]))
+    other = replace()
+    other.send(stated(run, 0, ENDS[0][5]))
+    state = feed.shard.state()
+    assert take_newer(state, newest_runs([other.shard.state()])) == 0
+    assert take_newer(other.shard.state(), newest_runs([state])) == 0

@@ -1,5 +1,6 @@
 """The services of one machine while their queue is replaced, and the verdict on what the table holds afterwards."""
 
+import asyncio
 import os
 import re
 import signal
@@ -22,6 +23,7 @@ from demo.kafka import Broker
 from demo.numbered import Seen, Writers, find_faults
 from demo.stack import Stack, wait_until
 from pipeline.names import TABLE_DIRECTORY
+from pipeline.queue import open_consumer
 
 SETTINGS = {
     "LOGGER_FLUSH_SECONDS": "0.5",
@@ -43,6 +45,16 @@ def _fault_kit() -> ModuleType:
         sys.modules[name] = util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
+
+
+async def _lag(url: str) -> int:
+    """Records that the loggers have not committed, as Kafka's own tools show it."""
+    consumer = await open_consumer(url, group="logger")
+    try:
+        committed, ends = await consumer.committed(), await consumer.ends()
+    finally:
+        await consumer.close()
+    return sum(end - committed[partition] for partition, end in ends.items())
 
 
 @dataclass
@@ -109,14 +121,15 @@ class Move:
                 process.send_signal(signal.SIGINT)
                 process.wait(SECONDS)
 
-    def wait_drained(self) -> None:
-        """Wait until the logger has all that the SQLite queue has."""
-        wait_until(
-            lambda: dict(row[:2] for row in self.command("groups")[0])["logger"] == "0",
-            seconds=SECONDS,
-            what="a queue that is read to its end",
-            every_seconds=0.5,
-        )
+    def wait_drained(self, url: str = "") -> None:
+        """Wait until the logger has committed all that a queue has: of SQLite as our command shows it."""
+
+        def is_drained() -> bool:
+            if url:
+                return asyncio.run(_lag(url)) == 0
+            return dict(row[:2] for row in self.command("groups")[0])["logger"] == "0"
+
+        wait_until(is_drained, seconds=SECONDS, what="a queue that is read to its end", every_seconds=0.5)
 
     def rows(self) -> int:
         """How many rows the table has."""

@@ -30,6 +30,19 @@ def test_a_move_to_kafka_in_midstream_loses_doubles_and_reorders_nothing(move: A
     move.verdict()
 
 
+def test_a_move_that_is_taken_back_loses_doubles_and_reorders_nothing_either(move: Any, kafka_url: str) -> None:
+    move.writers.start()
+    for url in ("", kafka_url, ""):
+        before = move.written()
+        move.start(url, "agent", "logger")
+        move.wait_rows(before + 300)
+        move.stop("agent")
+        move.wait_drained(url)
+        move.stop("logger")
+    move.start("", "agent", "logger")
+    move.verdict()
+
+
 def test_the_agent_may_go_first_while_the_logger_reads_the_old_queue_to_its_end(move: Any, kafka_url: str) -> None:
     move.start("", "agent", "logger")
     move.writers.start()
