@@ -3,7 +3,7 @@
 Layers, lower ones know nothing of higher ones::
 
     resume, accepted            what a restart needs to go on exactly there; new bytes of a record
-    gaps, accept                what is missing; which bytes of a record are new
+    gaps, accept, inherit       what is missing; which bytes of a record are new; what other queues brought before
     parse                       the runtime's lines of a buffer, as arrays
     pending, join, assemble     lines out of pieces; order within a run; a batch of rows
     metrics, deadletters        what is counted; records that are no packs, kept aside (deadtopic: by Kafka)

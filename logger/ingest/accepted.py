@@ -1,6 +1,5 @@
 """New bytes of records, as `logger.ingest.accept` found them and `logger.ingest.assemble` makes lines of them."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Final
@@ -8,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from logger.ingest.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
+from logger.ingest.resume import RunState, SourceState
 from logger.rows import ChunkFacts
 from pipeline.chunk import Flag, Origin
 from pipeline.pack import Header
@@ -152,67 +151,6 @@ class Accepted:
             marks |= Mark.OPEN_END
             data += b"\n"
         self.add(tracked, start, end, data, int(marks))
-
-
-def newest_runs(states: Iterable[ShardState]) -> dict[RunKey, RunState]:
-    """All runs of some resume states; of a run that is in several, what was touched last."""
-    newest: dict[RunKey, RunState] = {}
-    for run in (run for state in states for run in state.runs):
-        key = run_key(run.origin)
-        if key not in newest or _touched(run) > _touched(newest[key]):
-            newest[key] = run
-    return newest
-
-
-def take_newer(state: ShardState, inherited: Mapping[RunKey, RunState]) -> int:
-    """Go on from what another queue has brought of a run since, in place: the shard's queue was left, and is back.
-
-    Only where that is more and leaves nothing out that this queue may still bring: a hole is this queue's to fill.
-
-    Args:
-        state: Of a shard, at its queue's last commit.
-        inherited: Runs as other queues brought them.
-
-    Returns:
-        How many runs were behind.
-    """
-    behind = 0
-    for index, run in enumerate(state.runs):
-        other = inherited.get(run_key(run.origin))
-        if other is None or _bytes(other) <= _bytes(run) or not _covers(other, run):
-            continue
-        state.runs[index] = newer = copy_run(other)
-        for source in newer.sources:
-            source.touched_ns = state.clock_ns
-        for old in _gaps(run):
-            state.nodes[old.node].gaps -= 1
-        for left in _gaps(newer):
-            state.nodes.setdefault(left.node, NodeState()).gaps += 1
-        behind += 1
-    return behind
-
-
-def _bytes(run: RunState) -> int:
-    return sum(source.next for source in run.sources)
-
-
-def _gaps(run: RunState) -> list[Hole]:
-    return [hole for source in run.sources for hole in source.holes if not hole.declared]
-
-
-def _covers(other: RunState, run: RunState) -> bool:
-    """Whether `other` has all that `run` has, and lacks nothing but what `run` is known to lack, too."""
-    own = {source.source: source for source in run.sources}
-    newest = {source.source: source for source in other.sources}
-    return all(name in newest and newest[name].next >= source.next for name, source in own.items()) and all(
-        any(wide.start <= hole.start and hole.end <= wide.end for wide in (own[name].holes if name in own else ()))
-        for name, source in newest.items()
-        for hole in source.holes
-    )
-
-
-def _touched(run: RunState) -> tuple[int, int]:
-    return max((source.touched_ns for source in run.sources), default=0), sum(source.next for source in run.sources)
 
 
 def run_key(origin: Origin) -> RunKey:

@@ -6,11 +6,11 @@ Pure.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
-from logger.ingest.resume import Hole, RunState, ShardState, SourceState
+from logger.ingest.resume import RunState, ShardState
 from pipeline.chunk import Origin
 from pipeline.errors import FatalError
 
@@ -113,31 +113,3 @@ def accept_gaps(state: ShardState, names: Collection[GapName]) -> int:
         raise FatalError(f"{first}: there is no such gap (any more); see `gaps`")
     state.accepted_bytes += accepted_bytes
     return accepted_bytes
-
-
-def close_gaps(state: ShardState, others: Iterable[RunState]) -> int:
-    """Close the gaps whose bytes another queue has brought since, in place: they were not lost, but left behind there.
-
-    Args:
-        state: Of a shard.
-        others: Runs as other queues brought them.
-
-    Returns:
-        How many bytes are not missing any more.
-    """
-    brought: dict[bytes, list[SourceState]] = {}
-    for source in (source for run in others for source in run.sources):
-        brought.setdefault(source.source, []).append(source)
-    closed_bytes = 0
-    for source in (source for run in state.runs for source in run.sources if source.holes):
-        closed = [hole for hole in source.holes if any(_has(other, hole) for other in brought.get(source.source, ()))]
-        source.holes = [hole for hole in source.holes if hole not in closed]
-        for hole in closed:
-            if not hole.declared:
-                state.nodes[hole.node].gaps -= 1
-            closed_bytes += hole.end - hole.start
-    return closed_bytes
-
-
-def _has(source: SourceState, hole: Hole) -> bool:
-    return hole.end <= source.next and all(other.end <= hole.start or hole.end <= other.start for other in source.holes)

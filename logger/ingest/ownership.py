@@ -25,9 +25,8 @@ from typing import Final, Protocol
 import structlog
 
 from logger.head import Head
-from logger.ingest.accepted import newest_runs, take_newer
 from logger.ingest.deadletters import KeepsBadRecords
-from logger.ingest.gaps import close_gaps
+from logger.ingest.inherit import close_gaps, newest_runs, take_newer
 from logger.ingest.metrics import IngestMetrics
 from logger.ingest.resume import ShardState, decode_state
 from logger.ingest.shard import Shard

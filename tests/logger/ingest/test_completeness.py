@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from logger.ingest.accepted import newest_runs
 from logger.ingest.assemble import AHEAD_NS
+from logger.ingest.inherit import newest_runs
 from logger.ingest.resume import decode_state, encode_state
 from logger.table.writer import IngestTable
 from pipeline.chunk import Flag

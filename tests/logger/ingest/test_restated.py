@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from logger.ingest.accepted import newest_runs, take_newer
-from logger.ingest.gaps import Gaps, close_gaps, find_gaps, gap_bytes
+from logger.ingest.gaps import Gaps, find_gaps, gap_bytes
+from logger.ingest.inherit import close_gaps, newest_runs, take_newer
 from logger.ingest.resume import decode_state, encode_state
 from pipeline.chunk import Chunk, Flag
 from pipeline.cri import format_line, format_time
