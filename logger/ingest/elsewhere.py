@@ -19,12 +19,16 @@ log = structlog.get_logger()
 
 EVERY_SECONDS: Final = 5.0
 
+STATES: Final = 8
+"""Commits whose states are read at one look, in turn. With fifty loggers each would else read what all of them commit:
+requests as the square of the loggers, for a number that may as well be half a minute old."""
+
 
 class LooksAtStates(Protocol):
     """What this needs of `logger.table.writer.IngestTable`; blocks."""
 
-    def look(self, shards: Collection[int], *, known: Mapping[int, int]) -> dict[int, tuple[int, bytes]]:
-        """Ids and resume states that are not known yet."""
+    def look(self, shards: Collection[int], *, known: Mapping[int, int], most: int) -> dict[int, tuple[int, bytes]]:
+        """Ids and resume states that are not known yet, of `most` commits."""
 
 
 class Elsewhere:
@@ -64,7 +68,7 @@ class Elsewhere:
         """
         others = self._shards - self._head.shards()
         self._known = {shard: identity for shard, identity in self._known.items() if shard in others}
-        found = await asyncio.to_thread(self._table.look, others, known=self._known) if others else {}
+        found = await asyncio.to_thread(self._table.look, others, known=self._known, most=STATES) if others else {}
         for shard, (identity, state) in found.items():
             self._known[shard] = identity
             self._head.hear(shard, decode_summary(state).heartbeats())

@@ -11,10 +11,12 @@ The protocol of a commit (rows, queue positions and resume state become visible 
     advance            again: only finding my id there says that it worked
 """
 
+import sys
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date as Date  # noqa: N812 - `date` is the partition column here
+from itertools import islice
 from typing import Final, Self
 
 import structlog
@@ -130,12 +132,15 @@ class IngestTable:
             self._held |= {shard: found.get(shard, NOWHERE) for shard in shards}
             return {shard: (found[shard][0], state) for shard, state in states.items()}
 
-    def look(self, shards: Collection[int], *, known: Mapping[int, int]) -> dict[int, tuple[int, bytes]]:
+    def look(
+        self, shards: Collection[int], *, known: Mapping[int, int], most: int = sys.maxsize
+    ) -> dict[int, tuple[int, bytes]]:
         """Ids and resume states of shards that others commit, without taking them.
 
         Args:
             shards: Which.
             known: Ids that the caller has seen, by shard; those that are still the newest are left out.
+            most: So many commits' states are read, first those of shards of which the caller knows the oldest.
 
         Raises:
             StoreUnavailableError: The storage fails.
@@ -143,6 +148,9 @@ class IngestTable:
         with self._lock:
             seen = standing(self._log.advance(), self._queue_id)
             new = [shard for shard in shards if shard in seen and known.get(shard) != seen[shard][1]]
+            new.sort(key=lambda shard: known.get(shard, 0))  # ids ascend with time
+            chosen = set(islice(dict.fromkeys(seen[shard][1] for shard in new), most))
+            new = [shard for shard in new if seen[shard][1] in chosen]
             states = self._newest_states(new) if new else {}
             return {shard: (standing(self._log.state, self._queue_id)[shard][1], states[shard]) for shard in states}
 

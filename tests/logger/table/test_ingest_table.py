@@ -131,6 +131,24 @@ def test_a_commit_reads_the_log_and_nothing_else_of_other_loggers(
     assert asked == ["_delta_log"] * (3 + 1 + 1 + 1)
 
 
+def test_a_look_reads_the_states_of_a_few_commits_and_those_known_longest_first(store_url: str, rows: pa.Table) -> None:
+    """One state covers all shards of its commit. Whoever looks again and again has seen all of them in turn."""
+    tables = [IngestTable.open(store_url, queue_id=QUEUE) for _ in range(4)]
+    for number, table in enumerate(tables):
+        commit(table, rows.slice(0, 0), {2 * number: 1, 2 * number + 1: 1})
+    known: dict[int, int] = {}
+    looks = []
+    for _ in range(4):
+        found = tables[0].look(range(2, 8), known=known, most=1)
+        known |= {shard: identity for shard, (identity, _) in found.items()}
+        looks.append(sorted(found))
+    assert sorted(looks) == [[], [2, 3], [4, 5], [6, 7]]
+    older = {2: 9, 3: 9, 4: 1, 5: 1, 6: 5, 7: 5}
+    assert sorted(tables[0].look(range(2, 8), known=older, most=1)) == [4, 5]
+    assert sorted(tables[0].look(range(2, 8), known=older, most=2)) == [4, 5, 6, 7]
+    assert sorted(tables[0].look(range(2, 8), known=older)) == [2, 3, 4, 5, 6, 7]
+
+
 def test_another_queue_starts_from_nothing(table: IngestTable, rows: pa.Table, store_url: str) -> None:
     """Its offsets are other offsets; the rows stay."""
     commit(table, rows, {0: 2})
