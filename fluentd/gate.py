@@ -20,6 +20,10 @@ class Standing(Enum):
 class Gate(Protocol):
     """Tells what is read. Answers may change at any time."""
 
+    @property
+    def changes(self) -> int:
+        """Grows when an answer may have become another, but for one that ends a wait."""
+
     def standing(self, place: Place) -> Standing:
         """Whether a container is read now."""
 

@@ -35,6 +35,9 @@ def open_metadata(settings: AgentSettings, *, changed: Callable[[], None], regis
         settings: Of the agent.
         changed: Called when an answer may have changed.
         registry: For the metrics.
+
+    Raises:
+        SettingsError: There is no way to the API server.
     """
     names = NameRules(settings.node)
     pods = names if settings.pod_labels is None else LabelsFile(settings.pod_labels, names, registry=registry)
@@ -47,12 +50,13 @@ def _from_api_server(
     settings: AgentSettings, fallback: PodMetadata, *, changed: Callable[[], None], registry: CollectorRegistry
 ) -> Metadata:
     # Not above: 10 MB of client, which an agent without an API server does not need.
-    from fluentd.kubernetes.api import open_client  # noqa: PLC0415
+    from fluentd.kubernetes.api import check_source, open_client  # noqa: PLC0415
     from fluentd.kubernetes.feed import PodFeed  # noqa: PLC0415
     from fluentd.kubernetes.kept import PodMemory  # noqa: PLC0415
     from fluentd.kubernetes.naming import Naming  # noqa: PLC0415
     from fluentd.kubernetes.pods import KnownPods  # noqa: PLC0415
 
+    check_source(settings.kubernetes)
     known = KnownPods(
         naming=Naming(
             node=settings.node,

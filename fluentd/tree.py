@@ -49,6 +49,7 @@ class Tree:
         self._gate = gate
         self.skipped: set[str] = set()
         self.unlisted = False
+        self._sorted_out: tuple[int, frozenset[str]] = (-1, frozenset())
         self._waiting: dict[RunKey, Run] = {}
         self._runs: dict[RunKey, Run] = {}
         self._places: dict[str, dict[int, Run]] = {}
@@ -123,6 +124,10 @@ class Tree:
 
     def _sort_out(self, listing: Listing, gate: Gate) -> None:
         """Drop the runs of containers that are not read any more, and notice those that are read now."""
+        changes, (seen, places) = gate.changes, self._sorted_out
+        if changes == seen and places == listing.places.keys():
+            return  # asking for each of a thousand containers takes 3 ms
+        self._sorted_out = changes, frozenset(listing.places)
         for path, place in listing.places.items():
             skip = gate.standing(place) is Standing.SKIP
             if skip and path not in self.skipped:

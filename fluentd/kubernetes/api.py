@@ -1,8 +1,9 @@
 """Lists and watches the pods of one node. The API server's errors, and what is no answer at all, become ours."""
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -17,9 +18,12 @@ from kubernetes.aio.config import ConfigException, load_kube_config
 from kubernetes.aio.config.incluster_config import SERVICE_TOKEN_FILENAME, InClusterConfigLoader
 
 from fluentd.kubernetes.facts import EVENTS, LIST, Event, Mark, Pod, PodList, PodMeta, Status
-from pipeline.errors import KubernetesUnavailableError
+from pipeline.errors import KubernetesUnavailableError, SettingsError
 
 IN_CLUSTER: Final = "in-cluster"
+
+MALFORMED: Final = "malformed"
+"""Reason of an error: there was an answer, and it makes no sense."""
 
 ACCOUNT: Final = Path(SERVICE_TOKEN_FILENAME).parent
 """Where a pod finds the token of its service account, read again each minute, and whom it may trust."""
@@ -56,8 +60,8 @@ class PodApi:
         self._client = client
         self._query: Final = [("fieldSelector", f"spec.nodeName={node}")]
 
-    async def list_pods(self, *, newest: bool) -> tuple[list[PodMeta], str]:
-        """All pods of the node, and the version of the list.
+    async def list_pods(self, *, newest: bool) -> tuple[Iterator[PodMeta], str]:
+        """All pods of the node, read one by one as they are taken, and the version of the list.
 
         Args:
             newest: As etcd has it now; else as the API server remembers it, which costs a large cluster far less and
@@ -67,15 +71,15 @@ class PodApi:
             KubernetesUnavailableError: No answer, or not this one.
             GoneError: The list changed so much while it was read page by page that it has to be begun again.
         """
-        pods: list[PodMeta] = []
+        pods: list[msgspec.Raw] = []
         page: list[tuple[str, str]] = [] if newest else [("resourceVersion", "0")]
         while True:
             query = [*self._query, ("limit", str(PAGE_PODS)), *page]
             async with self._get(query, accept=LIST, patience=aiohttp.ClientTimeout(total=_LIST_SECONDS)) as answer:
                 found = _decode(await answer.read(), PodList)
-            pods += [item.metadata for item in found.items or ()]
+            pods += found.items or ()
             if not found.metadata.continue_:
-                return pods, found.metadata.resource_version
+                return (_decode(bytes(pod), Pod).metadata for pod in pods), found.metadata.resource_version
             page = [("continue", found.metadata.continue_)]
 
     async def watch_pods(self, version: str, *, seconds: int) -> AsyncGenerator[tuple[str, PodMeta | None, str], None]:
@@ -120,7 +124,7 @@ class PodApi:
         except ConfigException as error:
             raise KubernetesUnavailableError(str(error), reason="configuration") from error
         except ValueError as error:  # aiohttp's, for a line that is longer than its buffer
-            raise KubernetesUnavailableError(f"an answer makes no sense: {error}", reason="malformed") from error
+            raise KubernetesUnavailableError(f"an answer makes no sense: {error}", reason=MALFORMED) from error
         except _FOREIGN as error:
             raise KubernetesUnavailableError(f"no answer: {error!r}", reason="no-answer") from error
 
@@ -129,7 +133,7 @@ def _decode(data: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise KubernetesUnavailableError(f"an answer makes no sense: {error}", reason="malformed") from error
+        raise KubernetesUnavailableError(f"an answer makes no sense: {error}", reason=MALFORMED) from error
 
 
 def read_event(line: bytes) -> tuple[str, PodMeta | None, str]:
@@ -195,3 +199,16 @@ async def open_client(source: str, *, account: Path = ACCOUNT) -> AsyncIterator[
         raise KubernetesUnavailableError(f"no way to the API server: {error!r}", reason="configuration") from error
     async with client:
         yield client
+
+
+def check_source(source: str, *, account: Path = ACCOUNT) -> None:
+    """Whether there is a way to the API server at all; not whether it answers.
+
+    Raises:
+        SettingsError: There is none: what would be read is not what was asked for.
+    """
+    if source == IN_CLUSTER:
+        if not ((account / "token").is_file() and os.environ.get("KUBERNETES_SERVICE_HOST")):
+            raise SettingsError(f"AGENT_KUBERNETES={source}: this is no pod with a service account")
+    elif not Path(source).is_file():
+        raise SettingsError(f"AGENT_KUBERNETES={source}: not `off`, not `{IN_CLUSTER}` and no file")

@@ -61,10 +61,10 @@ class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class PodList(msgspec.Struct, frozen=True):
-    """One page of a list."""
+    """One page of a list. Its pods are not read before they are looked at: a thousand at once take 10 MB."""
 
     metadata: ListMeta
-    items: tuple[Pod, ...] | None = None
+    items: tuple[msgspec.Raw, ...] | None = None
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -15,14 +15,14 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from typing import Final
 
 import structlog
 from kubernetes.aio.client.api_client import ApiClient
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from fluentd.kubernetes.api import GoneError, PodApi
+from fluentd.kubernetes.api import MALFORMED, GoneError, PodApi
 from fluentd.kubernetes.pods import KnownPods
 from pipeline.errors import KubernetesUnavailableError
 
@@ -32,6 +32,7 @@ RESYNC_SECONDS: Final = 600.0
 WATCH_SECONDS: Final = 300
 _FIRST_BACKOFF_SECONDS: Final = 0.2
 _LAST_BACKOFF_SECONDS: Final = 30.0
+_WANTED_BACKOFF_SECONDS: Final = 1.0  # more often than this nobody asks, whoever waits
 _LEAST_WATCH_SECONDS: Final = 1.0
 
 OpenClient = Callable[[], AbstractAsyncContextManager[ApiClient]]
@@ -77,6 +78,7 @@ class PodFeed:
     async def run(self) -> None:
         """Run until cancelled."""
         while True:
+            self._known.wanted.clear()
             try:
                 async with self._open_client() as client:
                     await self._listen(PodApi(client, self._node))
@@ -128,11 +130,16 @@ class PodFeed:
             log.info("the API server answers again")
 
     async def _pause(self, error: KubernetesUnavailableError) -> None:
-        """Wait before the next try. Logged once for each time of trouble."""
+        """Wait before the next try, but not long while a new pod waits. Logged once for each time of trouble."""
         self._errors.labels(error.reason).inc()
+        if error.reason == MALFORMED:
+            self._version = ""  # it would come again: a list goes past it
         if not self._troubled:
             self._troubled = True
             log.warning("no word from the API server, what was known of pods holds", error=str(error))
         seconds = self._backoff_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
         self._backoff_seconds = min(self._backoff_seconds * 2, _LAST_BACKOFF_SECONDS)
-        await asyncio.sleep(error.retry_after_seconds + seconds)
+        await asyncio.sleep(error.retry_after_seconds + min(seconds, _WANTED_BACKOFF_SECONDS))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds - _WANTED_BACKOFF_SECONDS):
+                await self._known.wanted.wait()

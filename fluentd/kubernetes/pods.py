@@ -10,6 +10,7 @@
 * To be left out by an annotation counts at once, and until it is taken away; then reading goes on where it stopped.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -94,6 +95,7 @@ class KnownPods:
 
     Attributes:
         changes: Grows with each change of what is known.
+        wanted: Set when somebody begins to wait for a pod; who brings news clears it.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class KnownPods:
         self._naming, self._selection, self._fallback = naming, selection, fallback
         self._wait_seconds, self._changed = wait_seconds, changed
         self.changes = 0
+        self.wanted = asyncio.Event()
         self._pods: dict[PodKey, KnownPod] = {}
         self._asked: dict[PodKey, float] = {}
         self._given_up: set[PodKey] = set()
@@ -159,7 +162,10 @@ class KnownPods:
         if key in self._given_up:
             return Standing.READ
         now = time.monotonic()
-        if now - self._asked.setdefault(key, now) < self._wait_seconds:
+        if key not in self._asked:
+            self._asked[key] = now
+            self.wanted.set()
+        if now - self._asked[key] < self._wait_seconds:
             return Standing.WAIT
         self._give_up(key)
         return Standing.READ
@@ -169,7 +175,7 @@ class KnownPods:
         self._unknown.inc()
 
     def replace(self, pods: Iterable[PodMeta]) -> None:
-        """Take in a list of all pods: those that are not in it are gone."""
+        """Take in a list of all pods: those that are not in it are gone. When it breaks off, nobody is."""
         before = dict(self._pods)
         listed = {self._learn(pod) for pod in pods}
         for key in self._pods.keys() - listed:

@@ -23,6 +23,10 @@ class Doorman:
         self.otherwise = standing
         self.here: set[str] = set()
 
+    @property
+    def changes(self) -> int:
+        return hash((self.otherwise, *self.told.items()))
+
     def standing(self, place: Place) -> Standing:
         return self.told.get(place.container, self.otherwise)
 

@@ -21,6 +21,7 @@ class Proxy:
         url: Where it listens.
         refusing: The status with which it refuses, 0 to pass on; with `headers`.
         asked: Queries of the requests so far, refused ones too.
+        watches: How many are open.
     """
 
     def __init__(self, plane: ControlPlane, session: aiohttp.ClientSession) -> None:
@@ -28,6 +29,7 @@ class Proxy:
         self.refusing = 0
         self.headers: Mapping[str, str] = {}
         self.asked: list[Mapping[str, str]] = []
+        self.watches = 0
         self._plane, self._session = plane, session
         self._open: set[asyncio.Transport] = set()
         self._trust = ssl.create_default_context(cafile=str(plane.authority))
@@ -45,8 +47,13 @@ class Proxy:
             await response.prepare(request)
             assert isinstance(request.transport, asyncio.Transport)
             self._open.add(request.transport)
-            async for data in told.content.iter_any():
-                await response.write(data)
+            watches = int("watch" in request.query)
+            self.watches += watches
+            try:
+                async for data in told.content.iter_any():
+                    await response.write(data)
+            finally:
+                self.watches -= watches
         return response
 
     def cut(self) -> None:

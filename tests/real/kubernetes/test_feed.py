@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from real_proxy import Proxy, proxied
 
 from demo.containers import Container
 from demo.controlplane import ControlPlane, token
-from fluentd.kubernetes.api import open_client
+from fluentd.discovery import Place
+from fluentd.gate import Standing
+from fluentd.kubernetes.api import ACCOUNT, IN_CLUSTER, check_source, open_client
 from fluentd.kubernetes.feed import PodFeed
 from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
@@ -33,7 +35,8 @@ class Feed:
     pods: Pods
     proxy: Proxy
     known: KnownPods
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    registry: CollectorRegistry
+    feed: PodFeed
 
     def release(self, pod: Container) -> str:
         """Release of a pod, as far as is known."""
@@ -42,6 +45,13 @@ class Feed:
 
     def value(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"fluentd_kubernetes_{name}_total", labels) or 0.0
+
+    async def cut(self, *, refusing: int = 0, **headers: str) -> None:
+        """Break the watch off, once it is there, and refuse what comes then."""
+        await until(lambda: self.proxy.watches > 0)
+        self.proxy.refusing = refusing
+        self.proxy.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.proxy.cut()
 
     async def call(self, method: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
         """Ask the API server, past the proxy."""
@@ -55,7 +65,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def running(plane: ControlPlane, folder: Path, pods: Pods | None = None) -> AsyncIterator[Feed]:
+async def running(
+    plane: ControlPlane, folder: Path, pods: Pods | None = None, *, user: str = "admin", account: Path | None = None
+) -> AsyncIterator[Feed]:
     pods, registry = pods or Pods(plane, folder), CollectorRegistry()
     known = KnownPods(
         naming=Naming(pods.node),
@@ -66,11 +78,17 @@ async def running(plane: ControlPlane, folder: Path, pods: Pods | None = None) -
         registry=registry,
     )
     async with proxied(plane) as proxy:
-        config = plane.kubeconfig_of(f"proxied-{pods.node}", secret=token("admin"), url=proxy.url)
-        feed = PodFeed(open_client=lambda: open_client(str(config)), node=pods.node, known=known, registry=registry)
+        config = str(plane.kubeconfig_of(f"proxied-{pods.node}", secret=token(user), url=proxy.url))
+        opened = (config, ACCOUNT) if account is None else (IN_CLUSTER, account)
+        feed = PodFeed(
+            open_client=lambda: open_client(opened[0], account=opened[1]),
+            node=pods.node,
+            known=known,
+            registry=registry,
+        )
         async with asyncio.TaskGroup() as group:
             task = group.create_task(feed.run())
-            yield Feed(pods, proxy, known, registry)
+            yield Feed(pods, proxy, known, registry, feed)
             task.cancel()
 
 
@@ -80,7 +98,7 @@ async def test_a_watch_that_breaks_off_goes_on_where_it_was(api_server: ControlP
         pod = await feed.call(feed.pods.deis, app, "web-1", version="v1")
         await until(lambda: feed.release(pod) == "v1")
         lists = feed.value("lists")
-        feed.proxy.cut()
+        await feed.cut()
         await feed.call(feed.pods.patch, pod, labels={"version": "v2"})
         await until(lambda: feed.release(pod) == "v2")
         assert feed.value("lists") == lists == 1
@@ -92,8 +110,7 @@ async def test_a_version_that_is_gone_is_listed_anew(own_api_server: ControlPlan
         app = await feed.call(feed.pods.namespace)
         changed, deleted = [await feed.call(feed.pods.deis, app, name, version="v1") for name in ("changed", "deleted")]
         await until(lambda: feed.release(deleted) == "v1" == feed.release(changed))
-        feed.proxy.refusing = 503
-        feed.proxy.cut()
+        await feed.cut(refusing=503)
         await until(lambda: feed.value("errors", reason="503") >= 1)
         await feed.call(feed.pods.patch, changed, labels={"version": "v2"})
         await feed.call(feed.pods.delete, deleted)
@@ -114,8 +131,7 @@ async def test_a_server_that_has_too_much_to_do_is_left_alone_as_long_as_it_asks
         app = await feed.call(feed.pods.namespace)
         pod = await feed.call(feed.pods.deis, app, "web-1", version="v1")
         await until(lambda: feed.release(pod) == "v1")
-        feed.proxy.refusing, feed.proxy.headers = 429, {"Retry-After": "2"}
-        feed.proxy.cut()
+        await feed.cut(refusing=429, Retry_After="2")
         asked = len(feed.proxy.asked)
         await until(lambda: feed.value("errors", reason="429") >= 2)
         assert len(feed.proxy.asked) - asked <= 3
@@ -141,3 +157,41 @@ async def test_more_pods_than_fit_on_a_page_are_all_known(own_api_server: Contro
         await until(lambda: all(feed.release(pod) == "v1" for pod in made))
         assert feed.value("lists") == 1
         assert sum("continue" in query for query in feed.proxy.asked) == 2
+
+
+async def test_a_service_account_whose_token_is_replaced_goes_on(
+    api_server: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = tmp_path / "account"
+    account.mkdir()
+    (account / "ca.crt").write_bytes(api_server.authority.read_bytes())
+    (account / "token").write_text("an old token")
+    async with running(api_server, tmp_path, account=account) as feed:
+        host, _, port = feed.proxy.url.removeprefix("https://").partition(":")
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+        check_source(IN_CLUSTER, account=account)
+        app = await feed.call(feed.pods.namespace)
+        pod = await feed.call(feed.pods.deis, app, "web-1", version="v1")
+        await until(lambda: feed.value("errors", reason="401") >= 1)
+        assert feed.release(pod) == ""
+        (account / "token").write_text(token("admin"))
+        await until(lambda: feed.release(pod) == "v1")
+
+
+async def test_a_pod_that_waits_lets_the_server_be_asked_sooner(api_server: ControlPlane, tmp_path: Path) -> None:
+    async with running(api_server, tmp_path) as feed:
+        app = await feed.call(feed.pods.namespace)
+        await feed.cut()
+        feed.feed._backoff_seconds = 10 * SECONDS
+        await until(lambda: feed.value("errors", reason="no-answer") >= 1)
+        pod = await feed.call(feed.pods.deis, app, "web-1", version="v1")
+        place = Place("", pod.namespace, pod.pod, pod.uid, pod.name)
+        assert feed.known.standing(place) is Standing.WAIT
+        await until(lambda: feed.release(pod) == "v1")
+
+
+async def test_what_is_not_allowed_is_tried_again_with_patience(api_server: ControlPlane, tmp_path: Path) -> None:
+    async with running(api_server, tmp_path, user="nobody") as feed:
+        await until(lambda: feed.value("errors", reason="403") >= 3)
+        assert feed.known.snapshot() == {}

@@ -23,7 +23,7 @@ def test_what_was_known_holds_while_the_server_is_away_and_what_is_new_is_known_
     app = node.pods.namespace()
     old = node.pods.deis(app, f"{app}-web-7d9f-x2v4k", version="v1")
     node.pods.log(old).write(b"before")
-    node.start(AGENT_LABEL_WAIT_SECONDS="1")
+    node.start(AGENT_LABEL_WAIT_SECONDS="10")
     node.wait_for(app, "before")
     server.kill()
     node.wait_metric("fluentd_kubernetes_errors_total", lambda value: value >= 2)
