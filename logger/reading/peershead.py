@@ -171,6 +171,8 @@ class PeerHead:
                 if room.is_full:
                     break
                 reached = _put(batch, app, reached, forms, room)
+                if reached < batch.next_offset:
+                    break  # cut where the next record would not fit; there may be room for one of the next batch
             else:
                 reached = max(reached, self._head.ends()[shard])
             self._note(shard, reached, standing)
