@@ -12,6 +12,7 @@ from typing import Final
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
 
 from fluentd.audit.judge import NS
 from pipeline.errors import RetriableError
@@ -142,7 +143,7 @@ async def _rows(response: aiohttp.ClientResponse) -> AsyncIterator[Row]:
     try:
         while line := await response.content.readline():
             yield _decoder.decode(line)
-    except (ValueError, msgspec.DecodeError) as error:  # too long a line, no UTF-8, no JSON
+    except (HttpProcessingError, ValueError, msgspec.DecodeError) as error:  # too long a line, no UTF-8, no JSON
         raise AnswerError("answer", f"not the answer of a logger: {type(error).__name__}") from error
 
 

@@ -25,6 +25,10 @@
       value: {{ join "," .Values.agent.namespaces | quote }}
     - name: AGENT_DRAIN_SECONDS
       value: {{ .Values.agent.drainSeconds | quote }}
+    {{- if .Values.agent.rules }}
+    - name: AGENT_RULES
+      value: /etc/deis-telemetry/rules/rules.json
+    {{- end }}
     {{- include "telemetry.env" .Values.agent.env | nindent 4 }}
   ports:
     - {name: agent, containerPort: 8090}
@@ -41,6 +45,12 @@
     - {name: pod-logs, mountPath: {{ .Values.agent.podLogsPath }}, readOnly: true}
     {{- range $number, $path := .Values.agent.linkTargets }}
     - {name: link-target-{{ $number }}, mountPath: {{ $path }}, readOnly: true}
+    {{- end }}
+    {{- if .Values.agent.rules }}
+    - {name: rules, mountPath: /etc/deis-telemetry/rules, readOnly: true}
+    {{- end }}
+    {{- range $number, $name := .Values.agent.secrets }}
+    - {name: secret-{{ $number }}, mountPath: /etc/deis-telemetry/secrets/{{ $name }}, readOnly: true}
     {{- end }}
     {{- if eq .Values.form "embedded" }}
     - {name: data, mountPath: /var/lib/telemetry}
@@ -64,6 +74,14 @@
 {{- range $number, $path := .Values.agent.linkTargets }}
 - name: link-target-{{ $number }}
   hostPath: {path: {{ $path }}, type: Directory}
+{{- end }}
+{{- if .Values.agent.rules }}
+- name: rules
+  configMap: {name: {{ include "telemetry.name" . }}-rules}
+{{- end }}
+{{- range $number, $name := .Values.agent.secrets }}
+- name: secret-{{ $number }}
+  secret: {secretName: {{ $name }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}
 

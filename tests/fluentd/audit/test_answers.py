@@ -53,6 +53,14 @@ def test_a_copy_is_counted_once_however_many_answers_have_it() -> None:
     assert judge.answered(Question(0, 0, 30), [1, 1, 1]) == {}
 
 
+def test_copies_are_remembered_as_long_as_they_may_come_again() -> None:
+    judge = make(3)
+    judge.answered(Question(0, 0, 30), [1, 1])
+    assert judge._doubled == {1: 1}
+    judge.answered(Question(2, 20, 30), [2])
+    assert judge._doubled == {}
+
+
 def test_the_order_is_that_within_an_answer() -> None:
     judge = make(4)
     assert judge.answered(Question(0, 0, 40), [1, 0, 2]) == {Verdict.FIRST: 2, Verdict.OUT_OF_ORDER: 1}

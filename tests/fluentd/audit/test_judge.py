@@ -54,6 +54,12 @@ def test_without_a_word_about_completeness_a_line_is_missing_after_the_longest_w
     assert judge.waiting == {1: 10}
 
 
+def test_at_the_very_time_to_settle_a_line_is_given_up_only_by_the_wait() -> None:
+    judge = make(1)
+    judge.settle(now_ns=60, complete_ns=5)
+    assert judge.given_up == {Reason.WAITED: 1}
+
+
 def test_a_missing_line_that_comes_is_late_and_no_longer_missing_and_then_a_duplicate() -> None:
     judge = make(1)
     judge.settle(now_ns=10, complete_ns=10)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from fluentd.audit.audit import _patience
+from fluentd.audit.judge import NS, Patience
 from fluentd.audit.settings import AuditSettings
 from pipeline.errors import SettingsError
 
@@ -20,3 +22,9 @@ def test_nonsense_is_refused_by_name(variable: str, value: str, monkeypatch: pyt
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError, match=variable):
         AuditSettings.load()
+
+
+def test_a_line_asked_for_late_is_waited_for_as_much_longer() -> None:
+    settings = AuditSettings(stored_seconds=100, wait_seconds=10, settle_seconds=2, late_seconds=3)
+    assert _patience(settings) == Patience(settle_ns=2 * NS, wait_ns=10 * NS, late_ns=3 * NS)
+    assert _patience(settings, stored=True).wait_ns == 110 * NS

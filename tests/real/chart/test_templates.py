@@ -1,13 +1,16 @@
 """What helm makes of the chart: settings that the services take, pods that may do little, refusals that help."""
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from fluentd.audit.settings import AuditSettings
+from fluentd.rules.rulesfile import read_rules
 from fluentd.settings import AgentSettings
 from logger.aggregator import STOP_SECONDS
 from logger.settings import LoggerSettings
@@ -204,6 +207,27 @@ def test_the_audit_knows_under_which_app_its_lines_are_read(
     assert template["metadata"]["labels"]["app"] == "deis-telemetry-audit"
 
 
+def test_folders_that_links_lead_into_are_mounted_where_the_agent_looks(render: Render) -> None:
+    agent = next(container for _, container in containers(render("everything")) if container["name"] == "agent")
+    targets = environment(agent)["AGENT_LINK_TARGETS"].split(":")
+    assert targets == ["/var/lib/docker/containers", "/data/docker/containers"]
+    assert set(targets) <= {mount["mountPath"] for mount in agent["volumeMounts"]}
+
+
+def test_the_rules_reach_the_agent_as_they_were_written(render: Render, tmp_path: Path) -> None:
+    objects = render("everything")
+    text = named(objects, "ConfigMap", "-rules")["data"]["rules.json"]
+    written = yaml.safe_load((CHART / "ci" / "everything.yaml").read_text())["agent"]["rules"]
+    assert json.loads(text) == written
+    (tmp_path / "rules.json").write_text(text)
+    assert read_rules(tmp_path / "rules.json").kinds() == ["employee"]
+    agent = next(container for _, container in containers(objects) if container["name"] == "agent")
+    mounts = {mount["name"]: mount["mountPath"] for mount in agent["volumeMounts"]}
+    assert environment(agent)["AGENT_RULES"] == f"{mounts['rules']}/rules.json"
+    assert mounts["secret-0"] == "/etc/deis-telemetry/secrets/forward-tls"
+    assert not [found for found in render("kafka") if found["kind"] == "ConfigMap"]
+
+
 REFUSED = {
     "no queue": (["form=kafka"], "/queue/url"),
     "no tokens": (["loggers.tokensSecret.name="], "/loggers/tokensSecret/name"),
@@ -217,6 +241,7 @@ REFUSED = {
     "a variable that is no setting": (["agent.env.PYTHONPATH=/x"], "'PYTHONPATH' does not match pattern"),
     "another form": (["form=sqlite"], "/form"),
     "audit without a token": (["audit.enabled=true"], "/audit/tokenSecret/name"),
+    "rules of no such kind": (["agent.rules.hide=x"], "additional properties 'hide' not allowed"),
     "too long a drain": (["agent.drainSeconds=601"], "/agent/drainSeconds"),
     "everybody may call the contract": (["loggers.deis.clientLabels=null"], "missing property 'clientLabels'"),
     "no label at all may call it": (["loggers.deis.clientLabels.app=null"], "/loggers/deis/clientLabels"),
