@@ -33,4 +33,7 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     agent          the tasks, and what they share
     audit          beside all this: a service of its own that writes lines and reads them back, see `fluentd.audit`
     pods, dockerjson   whose log a file is; docker's format turned into the runtime interface's
+    podrules, selection, gate   what a pod's annotations ask for; which pods are collected; which containers are read
+    kubernetes     what the API server says of all that (a package of its own)
+    metadata       names, a file of labels or the API server, as the settings say
 """

@@ -65,7 +65,9 @@ def trial(monkeypatch: pytest.MonkeyPatch) -> Trial:
 
 
 def test_a_container_waits_for_its_pod_and_then_its_path_speaks_for_it(trial: Trial) -> None:
+    assert not trial.known.wanted.is_set()
     assert trial.standing() is Standing.WAIT
+    assert trial.known.wanted.is_set()
     trial.now += 2.9
     assert trial.standing() is Standing.WAIT
     trial.now += 0.2
