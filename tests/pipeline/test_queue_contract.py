@@ -236,3 +236,13 @@ async def test_a_url_of_no_known_kind_names_the_setting(url: str) -> None:
         await open_producer(url)
     with pytest.raises(SettingsError, match="QUEUE_URL"):
         await open_consumer(url, group="logger")
+
+
+async def test_a_queue_that_is_still_the_same_is_told_so_also_beside_a_fetch_that_waits(a_queue: AQueue) -> None:
+    producer, consumer = await a_queue.producer(), await a_queue.consumer()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(consumer.fetch({0: 0}, max_bytes=1000, wait_seconds=20))
+        for _ in range(3):
+            await consumer.check()
+        await producer.send(0, [b"a"])
+    assert values(waiting.result(), 0) == [b"a"]

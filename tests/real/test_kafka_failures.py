@@ -238,6 +238,8 @@ async def test_a_consumer_says_that_nobody_answers_and_goes_on_after(
     with pytest.raises(QueueUnavailableError):
         async with asyncio.timeout(30):
             await consumer.ends()
+    with pytest.raises(QueueUnavailableError):
+        await consumer.check()
     own_broker.start()
     await asyncio.to_thread(own_broker.wait)
     await persist(producer, 0, b"b")
