@@ -51,8 +51,11 @@ def test_a_thousand_reuses_of_an_inode_with_the_same_beginning_lose_nothing_and_
     assert steps.tally.lost_bytes == {}
 
 
+_SIZES = (0, 100, CHUNK_BYTES - 47, CHUNK_BYTES, 2 * CHUNK_BYTES + 1000, 5 * CHUNK_BYTES)
+
+
 @given(
-    blocks=st.lists(st.tuples(st.integers(0, 3 * CHUNK_BYTES), st.integers(0, 3)), min_size=1, max_size=4),
+    blocks=st.lists(st.tuples(st.sampled_from(_SIZES), st.integers(0, 3)), min_size=1, max_size=4),
     unseen=st.integers(0, 1000),
 )
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
