@@ -11,6 +11,7 @@ Layers; a lower one knows nothing of a higher one::
     record        an entry -> time and message
     naming        tag and record -> app and process
     batch         entries of a frame -> lines by app, in portions
+    gathered      what the frames of one read become
     access        shared keys, users, and the apps that they may write
     doubles       frames that came before
     metrics       what is counted

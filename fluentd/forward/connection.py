@@ -9,23 +9,25 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from fluentd.forward.access import HANDSHAKE_BYTES, Access, Grant, Handshake
-from fluentd.forward.batch import Portion, portions
+from fluentd.forward.batch import PORTION_BYTES, portions
 from fluentd.forward.doubles import Doubles, frame_key
 from fluentd.forward.errors import RefusedError
 from fluentd.forward.frame import Frame, Mode, entry_ends, inflated, parse_frame
 from fluentd.forward.framing import READ_BYTES, SMALL_BYTES, Framer
+from fluentd.forward.gathered import Gathered
 from fluentd.forward.metrics import ForwardMetrics
 from fluentd.forward.naming import Naming
-from fluentd.inputs.delivery import Delivery
 from fluentd.inputs.intake import Intake
 from fluentd.inputs.metrics import InputMetrics
+
+if TYPE_CHECKING:
+    from fluentd.inputs.delivery import Delivery
 
 NAME: Final = "forward"
 """Of this input."""
@@ -118,11 +120,11 @@ class Connection:
                 await self._greet()
             while data := await self._receive():
                 self._framer.feed(data)
-                while (frame := self._framer.take()) is not None:
-                    await self._take(frame)
-                    self._give_large()
+                await self._take_all()
                 if self._framer.buffered_bytes > SMALL_BYTES:
                     await self._take_large()
+                else:
+                    self._give_large()
             if self._framer.buffered_bytes:
                 self._closed("cut")
         except RefusedError as error:
@@ -185,76 +187,99 @@ class Connection:
             self._holds_large = False
             self._parts.large.release()
 
-    async def _take(self, data: bytearray) -> None:
-        """Take one frame: all of its lines are in the lanes when this returns."""
-        self._spent_seconds = 0.0
-        with self._parts.intake.accept() as now_ns:
-            frame = parse_frame(data)
-            if frame is None:
-                return
-            key = b""
-            if frame.chunk is not None:
-                key = frame_key(self._grant.client, frame, frame.chunk)
-                known = self._parts.doubles.find(key, now=time.monotonic())
-                if known is not None:
-                    self._parts.metrics.doubles.inc()
-                    await self._answers.put((frame.chunk, known))
-                    return
-            await self._take_new(frame, key, now_ns)
-
-    async def _take_new(self, frame: Frame, key: bytes, now_ns: int) -> None:
-        self._parts.metrics.frame(frame.mode)
-        if frame.mode is not Mode.COMPRESSED:
-            await self._take_plain(frame, key, now_ns)
-            return
-        async with self._parts.inflating:
-            frame = await asyncio.to_thread(inflated, frame, limit_bytes=self._parts.frame_bytes)
-            await self._take_plain(frame, key, now_ns)
-
-    async def _take_plain(self, frame: Frame, key: bytes, now_ns: int) -> None:
-        found = portions(frame, entry_ends(frame), naming=self._parts.naming, now_ns=now_ns)
-        delivery = Delivery()
-        if frame.chunk is None:
-            await self._put(found, delivery)
-            return
-        self._parts.doubles.remember(key, delivery, now=time.monotonic())
+    async def _take_all(self) -> None:
+        """Take all frames that are there as a whole: their lines are in the lanes when this returns."""
+        gathered = Gathered()
         try:
-            await self._put(found, delivery)
+            with self._parts.intake.accept() as now_ns:
+                refused = await self._take_good(gathered, now_ns)
+                if gathered.size:
+                    await self._put(gathered)
         except BaseException:
-            self._parts.doubles.forget(key)
+            for key in gathered.keys:  # they must be taken when they come again
+                self._parts.doubles.forget(key)
             raise
-        await self._answers.put((frame.chunk, delivery))
+        gathered.delivery.seal()
+        for answer in gathered.answers:
+            await self._answers.put(answer)
+        if refused is not None:
+            raise refused  # what came before it is taken, and will be answered
 
-    async def _put(self, found: Iterator[Portion], delivery: Delivery) -> None:
-        parts = self._parts
-        for number, portion in enumerate(found):
-            if number:
-                await asyncio.sleep(0)  # decoding one took a millisecond
-            await parts.intake.room()
-            parts.metrics.odd(portion.odd)
+    async def _take_good(self, gathered: Gathered, now_ns: int) -> RefusedError | None:
+        """Take frames up to one that is refused; returns why."""
+        try:
+            while (data := self._framer.take()) is not None:
+                self._spent_seconds = 0.0
+                await self._take(data, gathered, now_ns)
+        except RefusedError as error:
+            return error
+        return None
+
+    async def _take(self, data: bytearray, gathered: Gathered, now_ns: int) -> None:
+        frame = parse_frame(data)
+        if frame is None:
+            return
+        self._parts.metrics.frame(frame.mode)
+        key = b""
+        if frame.chunk is not None:
+            key = frame_key(self._grant.client, frame, frame.chunk)
+            known = self._parts.doubles.find(key, now=time.monotonic())
+            if known is not None:
+                self._parts.metrics.doubles.inc()
+                gathered.answers.append((frame.chunk, known))
+                return
+        if frame.mode is Mode.COMPRESSED:
+            async with self._parts.inflating:
+                frame = await inflated(frame, limit_bytes=self._parts.frame_bytes)
+                await self._gather(frame, key, gathered, now_ns)
+        else:
+            await self._gather(frame, key, gathered, now_ns)
+
+    async def _gather(self, frame: Frame, key: bytes, gathered: Gathered, now_ns: int) -> None:
+        """Take a frame that is new; whole, or not at all."""
+        ends = entry_ends(frame)
+        if frame.chunk is not None:
+            self._parts.doubles.remember(key, gathered.delivery, now=time.monotonic())
+            gathered.keys.append(key)
+            gathered.answers.append((frame.chunk, gathered.delivery))
+        for portion in portions(frame, ends, naming=self._parts.naming, now_ns=now_ns):
+            self._parts.metrics.odd(portion.odd)
             for lines in portion.lines:
                 if self._grant.allows(lines.app):
-                    parts.intake.put(NAME, lines, delivery)
+                    gathered.add(lines)
                 else:
-                    parts.counts.dropped(NAME, "app", lines.messages)
-        delivery.seal()
+                    self._parts.counts.dropped(NAME, "app", lines.messages)
+            if gathered.size >= PORTION_BYTES:
+                await self._put(gathered)
+
+    async def _put(self, gathered: Gathered) -> None:
+        await asyncio.sleep(0)  # decoding them took a millisecond
+        await self._parts.intake.room()
+        for lines in gathered.take():
+            self._parts.intake.put(NAME, lines, gathered.delivery)
 
     async def _answer(self) -> None:
-        """Acknowledge frames in their order; one that is gone is not told, and holds nothing up."""
+        """Acknowledge frames in their order; a client that is gone holds nothing up."""
         gone = False
         while (answer := await self._answers.get()) is not None:
             chunk, delivery = answer
             await delivery.wait()
             if gone:
                 continue
-            try:
-                self._writer.write(_pack({"ack": chunk}))
-                async with asyncio.timeout(self._parts.frame_seconds):
-                    await self._writer.drain()
-                self._parts.metrics.acknowledged.inc()
-            except (OSError, TimeoutError):
-                gone = True
-                self._writer.transport.abort()
+            self._writer.write(_pack({"ack": chunk}))
+            self._parts.metrics.acknowledged.inc()
+            if self._answers.empty() or self._writer.transport.get_write_buffer_size() > READ_BYTES:
+                gone = not await self._flush()
+
+    async def _flush(self) -> bool:
+        """Wait until the client takes what was written; false when it does not."""
+        try:
+            async with asyncio.timeout(self._parts.frame_seconds):
+                await self._writer.drain()
+        except (OSError, TimeoutError):
+            self._writer.transport.abort()
+            return False
+        return True
 
     def _closed(self, reason: str) -> None:
         self._parts.metrics.closed(reason)

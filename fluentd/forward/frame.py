@@ -92,15 +92,15 @@ def parse_frame(data: bytes | bytearray) -> Frame | None:
     return Frame(_tag(tag), mode, content, _chunk(option))
 
 
-def inflated(frame: Frame, *, limit_bytes: int) -> Frame:
-    """The frame with its entries decompressed, if they are compressed. Blocking.
+async def inflated(frame: Frame, *, limit_bytes: int) -> Frame:
+    """The frame with its entries decompressed, if they are compressed.
 
     Raises:
         RefusedError: See `inflate`.
     """
     if frame.mode is not Mode.COMPRESSED:
         return frame
-    return replace(frame, mode=Mode.PACKED, body=memoryview(inflate(frame.body, limit_bytes=limit_bytes)))
+    return replace(frame, mode=Mode.PACKED, body=memoryview(await inflate(frame.body, limit_bytes=limit_bytes)))
 
 
 def entry_ends(frame: Frame) -> "array[int]":
@@ -116,6 +116,8 @@ def entry_ends(frame: Frame) -> "array[int]":
         RefusedError: They are no msgpack, cut off, or no pairs of time and record.
     """
     body = frame.body
+    if frame.mode is Mode.MESSAGE:
+        return array("I", (0, len(body)))
     start = _header_bytes(body) if frame.mode is Mode.FORWARD else 0
     ends = array("I", [start])
     for end in _scan(body, start):

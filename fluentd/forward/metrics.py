@@ -21,7 +21,7 @@ class ForwardMetrics:
 
     def __init__(self, registry: CollectorRegistry, *, connections: Callable[[], int]) -> None:
         Gauge("fluentd_forward_connections", "Forward clients.", registry=registry).set_function(connections)
-        self._frames = Counter("fluentd_forward_frames", "Frames taken, by mode.", ["mode"], registry=registry)
+        frames = Counter("fluentd_forward_frames", "Frames taken, by mode.", ["mode"], registry=registry)
         self._closed = Counter(
             "fluentd_forward_closed",
             "Clients closed by this side, by reason; what they had sent of a frame was not taken.",
@@ -39,8 +39,7 @@ class ForwardMetrics:
         )
         self.acknowledged = Counter("fluentd_forward_acks", "Acknowledgements sent.", registry=registry)
         self.heartbeats = Counter("fluentd_forward_heartbeats", "UDP heartbeats answered.", registry=registry)
-        for mode in Mode:
-            self._frames.labels(mode)
+        self._modes = {mode: frames.labels(mode) for mode in Mode}
         for reason in CLOSED:
             self._closed.labels(reason)
         for reason in ODD:
@@ -48,7 +47,7 @@ class ForwardMetrics:
 
     def frame(self, mode: Mode) -> None:
         """A frame was taken."""
-        self._frames.labels(mode).inc()
+        self._modes[mode].inc()
 
     def closed(self, reason: str) -> None:
         """A client was closed by this side."""

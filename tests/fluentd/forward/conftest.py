@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 import pytest
@@ -24,6 +24,7 @@ from fluentd.outgoing import Sendable
 from pipeline.cri import parse_header
 from pipeline.limits import MIB
 
+T = TypeVar("T")
 NOW = 1_764_000_000_000_000_000
 FRAME_BYTES = MIB
 
@@ -50,6 +51,16 @@ def lines_in(app: str, process: str, data: bytes) -> Iterator[Got]:
             joined = b""
 
 
+def at_once(steps: Coroutine[Any, Any, T]) -> T:
+    """Run what waits for nothing but its turn."""
+    try:
+        while True:
+            steps.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
 @dataclass
 class Decoded:
     """What came of some bytes."""
@@ -69,7 +80,7 @@ def decode_bytes(data: bytes, *, naming: Naming | None = None, limit_bytes: int 
             if frame is None:
                 continue
             decoded.chunks.append(frame.chunk)
-            frame = inflated(frame, limit_bytes=limit_bytes)
+            frame = at_once(inflated(frame, limit_bytes=limit_bytes))
             for portion in portions(frame, entry_ends(frame), naming=naming or Naming(), now_ns=NOW):
                 for reason, count in portion.odd.items():
                     decoded.odd[reason] = decoded.odd.get(reason, 0) + count

@@ -1,5 +1,6 @@
 """Frames are found wherever the connection's bytes are cut, and what a header claims costs nothing."""
 
+import asyncio
 import gzip
 import tracemalloc
 from collections.abc import Iterator
@@ -94,6 +95,10 @@ def _all_values(value: object) -> Iterator[object]:
                 yield from _all_values(one)
 
 
+def run_inflate(data: bytes, *, limit_bytes: int) -> bytearray:
+    return asyncio.run(inflate(data, limit_bytes=limit_bytes))
+
+
 HUGE = b"\xff\xff\xff\xff"
 
 
@@ -148,7 +153,7 @@ def test_entries_that_claim_more_than_they_are_cost_no_memory() -> None:
 
 @given(st.lists(st.binary(max_size=3000), max_size=5))
 def test_gzip_members_are_joined(parts: list[bytes]) -> None:
-    assert inflate(b"".join(map(gzip.compress, parts)), limit_bytes=MIB) == b"".join(parts)
+    assert run_inflate(b"".join(map(gzip.compress, parts)), limit_bytes=MIB) == b"".join(parts)
 
 
 def test_a_bomb_is_refused_at_the_limit_and_takes_no_more_than_twice_that() -> None:
@@ -158,7 +163,7 @@ def test_a_bomb_is_refused_at_the_limit_and_takes_no_more_than_twice_that() -> N
     tracemalloc.start()
     try:
         with pytest.raises(RefusedError) as refused:
-            inflate(bomb, limit_bytes=limit_bytes)
+            run_inflate(bomb, limit_bytes=limit_bytes)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -167,13 +172,18 @@ def test_a_bomb_is_refused_at_the_limit_and_takes_no_more_than_twice_that() -> N
 
 
 def test_as_many_bytes_as_the_limit_are_taken_and_not_one_more() -> None:
-    assert len(inflate(gzip.compress(b"x" * 1000), limit_bytes=1000)) == 1000
+    assert len(run_inflate(gzip.compress(b"x" * 1000), limit_bytes=1000)) == 1000
     with pytest.raises(RefusedError):
-        inflate(gzip.compress(b"x" * 1001), limit_bytes=1000)
+        run_inflate(gzip.compress(b"x" * 1001), limit_bytes=1000)
     with pytest.raises(RefusedError):
-        inflate(gzip.compress(b"x" * 600) * 2, limit_bytes=1000)
+        run_inflate(gzip.compress(b"x" * 600) * 2, limit_bytes=1000)
+
+
+def test_what_a_few_bytes_become_comes_out_whole_whatever_the_steps_are() -> None:
+    for size in (2**18 - 1, 2**18, 2**18 + 1, 3 * 2**18, 10**6):
+        assert run_inflate(gzip.compress(b"x" * size) + gzip.compress(b"y"), limit_bytes=MIB) == b"x" * size + b"y"
 
 
 def test_members_without_end_are_refused() -> None:
     with pytest.raises(RefusedError, match="members"):
-        inflate(gzip.compress(b"", compresslevel=0) * 100_001, limit_bytes=MIB)
+        run_inflate(gzip.compress(b"", compresslevel=0) * 100_001, limit_bytes=MIB)

@@ -141,6 +141,31 @@ async def test_more_large_frames_than_may_be_in_memory_at_once_all_get_through(s
         assert len(served.lanes.messages()) == 1800
 
 
+async def test_no_more_than_two_large_frames_are_on_their_way_and_small_ones_pass(serve: Any) -> None:
+    async with serve(forward_frame_seconds=30) as served:
+        large = msgpack.packb(["shop", msgpack.packb([T, {"log": "x" * 400_000}]), {"chunk": "large"}])
+        holders = [await served.connect() for _ in range(2)]
+        for holder in holders:
+            await holder.send_bytes(large[:300_000])
+        await served.until(served.server.parts.large.locked)
+        waiting = await served.connect()
+        sending = asyncio.ensure_future(waiting.send_bytes(large))
+        await served.until(lambda: served.server.connections == 3)
+        await holders[1].send_bytes(large[300_000:320_000])
+        small = await served.connect()
+        entries = gzip.compress(msgpack.packb([T, {"log": "small"}]))
+        for number in range(3):
+            await small.send(["shop", entries, {"chunk": f"c{number}", "compressed": "gzip"}])
+            assert await small.receive() == {"ack": f"c{number}"}
+        assert served.server.parts.large.locked(), "who holds half a frame keeps its place"
+        assert len(served.lanes.messages()) == 3
+        await holders[0].close()
+        await sending
+        assert await waiting.receive() == {"ack": "large"}
+        await holders[1].send_bytes(large[320_000:])
+        assert await holders[1].receive() == {"ack": "large"}
+
+
 async def test_clients_over_the_limit_are_closed_at_once_and_counted(serve: Any) -> None:
     async with serve(forward_connections=2) as served:
         first, second = await served.connect(), await served.connect()
