@@ -16,6 +16,7 @@ from bench.latency import follow_latency_ms, idle_cpu_percent
 from bench.material import Material
 from bench.queue import queue_kafka
 from bench.reading import last100_and_search
+from bench.rules import rules_mb_per_cpu_s
 
 Measurements = Mapping[str, Callable[[Material], list[Figure]]]
 
@@ -28,6 +29,7 @@ ONE_MACHINE: Final[Measurements] = {
     "reading": last100_and_search,
     "follow": follow_latency_ms,
     "idle": idle_cpu_percent,
+    "rules": rules_mb_per_cpu_s,
 }
 CLUSTER: Final[Measurements] = {
     "cluster": cluster_path,

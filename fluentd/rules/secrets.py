@@ -8,6 +8,7 @@ GitHub token formats, Slack and Stripe token prefixes, RFC 7519 (JWT), RFC 7468 
 ISO/IEC 7812 (card numbers, the Luhn check digit).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -53,18 +54,25 @@ def compile_pattern(pattern: bytes, *, utf8: bool = False) -> Any:
     return re2.compile(pattern, options)  # type: ignore[no-untyped-call]
 
 
+_ESCAPE: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2}|\\[a-z]|\x1b\[[0-9;]{0,9}m)\Z")
+_ESCAPE_BYTES: Final = 12
+
+
+def _free_before(content: bytes, start: int) -> bool:
+    r"""No letter or digit before it, but for the end of an escape: `%20`, `\n`, a colour of a terminal."""
+    if not start or content[start - 1] not in _WORD or content[start - 1 : start] == b"_":
+        return True
+    return _ESCAPE.search(content, max(0, start - _ESCAPE_BYTES), start) is not None
+
+
 def _alone(content: bytes, start: int, stop: int) -> bool:
     """No letter or digit beside it, so that it is no part of a longer name or of encoded data."""
-    before = start and content[start - 1] in _WORD and content[start - 1 : start] != b"_"
-    after = stop < len(content) and content[stop] in _WORD
-    return not before and not after
+    return _free_before(content, start) and (stop == len(content) or content[stop] not in _WORD)
 
 
 def _not_inside_a_word(content: bytes, start: int, stop: int) -> bool:  # noqa: ARG001 - a `Check`
-    r"""No letter or digit before it, but for the end of an escape such as `%20` or `\n`."""
-    if not start or content[start - 1] not in _WORD or content[start - 1 : start] == b"_":
-        return True
-    return content[max(0, start - 3)] == ord("%") or content[start - 2 : start - 1] == b"\\"
+    """No letter or digit before it."""
+    return _free_before(content, start)
 
 
 def _kind(name: str, hints: bytes, pattern: bytes, check: Check | None = _not_inside_a_word) -> Kind:
@@ -115,7 +123,8 @@ JWT: Final = (
         "jwt",
         rb"eyJ[A-Za-z0-9_-]{8,}\.",
         # Signed: header, claims, signature. Encrypted: header, key, vector, text, tag.
-        rb"eyJ[A-Za-z0-9_-]{8,}\.(?:eyJ[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*|[A-Za-z0-9_-]*\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,})",
+        rb"eyJ[A-Za-z0-9_-]{8,}\.(?:eyJ[A-Za-z0-9_-]{2,}\.[A-Za-z0-9_-]*"
+        rb"|[A-Za-z0-9_-]*\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{16,})",
     ),
 )
 
@@ -141,11 +150,12 @@ def is_card(content: bytes, start: int, stop: int) -> bool:
 def _stands_alone(content: bytes, start: int, stop: int) -> bool:
     """No letter, digit or decimal point beside it; nor a dash or slash with a letter or digit behind, as in a UUID."""
     before, after = content[max(0, start - 2) : start], content[stop : stop + 2]
-    if (before and before[-1] in _WORD) or (after and after[0] in _WORD):
+    if not _free_before(content, start) or before[-1:].isdigit() or before[-1:] == b"_":
         return False
-    if len(before) > 1 and before[-1] in b".-/,+" and before[0] in _WORD:
-        return before[-1:] == b"," and not before[:1].isdigit()
-    return not (len(after) > 1 and after[0] in b".-/" and after[1] in _WORD)
+    if (after and after[0] in _WORD) or (len(after) > 1 and after[0] in b".-/" and after[1] in _WORD):
+        return False
+    joined = len(before) > 1 and before[0] in _WORD
+    return not joined or not (before[1] in b".-/+" or (before[1:] == b"," and before[:1].isdigit()))
 
 
 def _is_issued(digits: bytes) -> bool:
