@@ -140,6 +140,8 @@ class PodFeed:
         seconds = self._backoff_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
         self._backoff_seconds = min(self._backoff_seconds * 2, _LAST_BACKOFF_SECONDS)
         await asyncio.sleep(error.retry_after_seconds + min(seconds, _WANTED_BACKOFF_SECONDS))
+        if self._known.waiting:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds - _WANTED_BACKOFF_SECONDS):
                 await self._known.wanted.wait()

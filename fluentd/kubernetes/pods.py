@@ -170,6 +170,12 @@ class KnownPods:
         self._give_up(key)
         return Standing.READ
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a container waits now for a pod that nothing is known of."""
+        since = time.monotonic() - self._wait_seconds
+        return any(at > since and key not in self._pods for key, at in self._asked.items())
+
     def _give_up(self, key: PodKey) -> None:
         self._given_up.add(key)
         self._unknown.inc()

@@ -70,8 +70,10 @@ def test_a_container_waits_for_its_pod_and_then_its_path_speaks_for_it(trial: Tr
     assert trial.known.wanted.is_set()
     trial.now += 2.9
     assert trial.standing() is Standing.WAIT
+    assert trial.known.waiting
     trial.now += 0.2
     assert trial.standing() is Standing.READ
+    assert not trial.known.waiting
     assert trial.value("fluentd_unknown_pods_total") == 1
     assert (trial.origin().app, trial.origin().release) == ("shop", "")
     assert trial.standing(replace(PLACE, container="other")) is Standing.READ
@@ -82,6 +84,7 @@ def test_what_is_heard_ends_the_wait_and_is_told(trial: Trial) -> None:
     trial.standing()
     trial.known.apply(pod(), deleted=False)
     assert trial.changes == 1
+    assert not trial.known.waiting
     assert trial.standing() is Standing.READ
     assert (trial.origin().app, trial.origin().process, trial.origin().release) == ("shop", "web", "v1")
 

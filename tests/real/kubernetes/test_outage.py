@@ -70,22 +70,27 @@ def test_pods_that_come_change_and_go_during_outages_lose_no_line(own_node: Any)
         node.pods.log(pod).write(text.encode())
         written.setdefault(pod.uid, []).append(text)
 
+    def all_arrived() -> bool:
+        expected = sorted(text for texts in written.values() for text in texts)
+        return sorted(line["message"] for line in node.lines(app)) == expected
+
     for turn in range(3):
-        pods = [node.pods.deis(app, f"web-{turn}-{number}", version=f"v{turn}") for number in range(3)]
-        for number, pod in enumerate(pods):
-            write(pod, f"{turn} {number} born")
+        deleted = node.pods.deis(app, f"web-{turn}-deleted", version=f"v{turn}")
+        write(deleted, f"{turn} deleted, born")
+        node.wait_true(all_arrived, "the server was heard")  # nobody knows a pod that came and went unheard
+        relabelled = node.pods.deis(app, f"web-{turn}-relabelled", version=f"v{turn}")
+        write(relabelled, f"{turn} relabelled, born")
         server.kill()
-        for number, pod in enumerate(pods):
-            write(pod, f"{turn} {number} alone")
+        for pod in (deleted, relabelled):
+            write(pod, f"{turn} {pod.pod}, alone")
         pause(AWAY_SECONDS / 3)
         node.pods.plane.start("kube-apiserver")
         node.pods.plane.compact()
-        node.pods.patch(pods[0], labels={"version": f"v{turn}-new"})
-        node.pods.delete(pods[1])
-        for number, pod in enumerate(pods):
-            write(pod, f"{turn} {number} last")
-    expected = sorted(text for texts in written.values() for text in texts)
-    node.wait_true(lambda: sorted(line["message"] for line in node.lines(app)) == expected, "every line, once")
+        node.pods.patch(relabelled, labels={"version": f"v{turn}-new"})
+        node.pods.delete(deleted)
+        for pod in (deleted, relabelled):
+            write(pod, f"{turn} {pod.pod}, last")
+        node.wait_true(all_arrived, "every line, once")
     for line in node.lines(app):
         turn = line["message"].split()[0]
         assert re.fullmatch(rf"v{turn}(-new)?", line["release"]), line
