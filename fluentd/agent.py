@@ -212,9 +212,11 @@ class Agent:
                 background += [group.create_task(run(), name=name) for name, run in self._metadata.tasks.items()]
                 self._inputs.start(group)
                 await self._reader.run(stopping)
+                clock = asyncio.get_running_loop().time
+                until = clock() + self._settings.drain_seconds
                 await self._inputs.stop(seconds=self._settings.drain_seconds)
                 self._sender.close()
-                await asyncio.wait({sending}, timeout=self._settings.drain_seconds)
+                await asyncio.wait({sending}, timeout=max(0.0, until - clock()))
                 await self._inputs.farewell()
                 for task in (sending, *background):
                     task.cancel()

@@ -9,7 +9,6 @@ from typing import Any
 import msgpack
 
 from pipeline.chunk import Flag
-from pipeline.pack import chunks_of
 
 T = 1_700_000_000
 
@@ -60,22 +59,24 @@ async def test_a_line_that_is_accepted_and_finds_no_room_holds_the_heartbeat_bac
     async with agent.running() as running, forwarding(running, wait_until) as (_, writer):
         await wait_until(lambda: agent.value("fluentd_complete_seconds") > 0)
         queue.away = True
-        for _ in range(80):
-            writer.write(msgpack.packb(["shop.web", T, {"log": "x" * 100_000}]))
-        await wait_until(lambda: running._inputs.complete_ns < time.time_ns())
-        held_ns = running._inputs.complete_ns
+        for number in range(80):
+            writer.write(msgpack.packb(["shop.web", T, {"log": f"{number} ".ljust(100_000, "x")}]))
+        inputs, intake = running._inputs, running._inputs._intake
+        await wait_until(lambda: not intake.has_room() and inputs.complete_ns < time.time_ns(), 60.0)
+        held_ns, put = inputs.complete_ns, int(agent.value("fluentd_input_messages_total", input="forward"))
         await wait_until(lambda: time.time_ns() > held_ns + 1_500_000_000)
         assert agent.value("fluentd_complete_seconds") * 1e9 <= held_ns
         queue.away = False
         await wait_until(lambda: agent.value("fluentd_complete_seconds") * 1e9 > held_ns, 60.0)
-        assert agent.value("fluentd_input_messages_total", input="forward") == 80
-    times = [
-        (body.heartbeat_ns, [chunk.data for chunk in chunks_of(body) if chunk.data])
-        for bodies in queue.packs()
-        for body in bodies
-    ]
-    last_data = max(index for index, (_, data) in enumerate(times) if data)
-    assert all(beat <= held_ns for beat, _ in times[:last_data]), "no heartbeat passes a line that is behind it"
+        await wait_until(lambda: agent.value("fluentd_input_messages_total", input="forward") == 80, 60.0)
+        await wait_until(lambda: not agent.value("fluentd_inflight_bytes"), 60.0)
+    waited = b" F %d x" % put  # the first one that found no room
+    for bodies in queue.packs():
+        beyond = [index for index, body in enumerate(bodies) if body.heartbeat_ns > held_ns]
+        assert beyond, "it goes on afterwards"
+        places = [index for index, body in enumerate(bodies) if waited in body.data]
+        assert all(index <= beyond[0] for index in places), "no heartbeat passes a line that is behind it"
+    assert sum(waited in body.data for bodies in queue.packs() for body in bodies) == 1
 
 
 async def test_copies_of_lines_from_files_and_network_go_out(
