@@ -208,8 +208,10 @@ class Follower:
             self._later[shard] = time.monotonic() + _AGAIN_SECONDS  # its owner has it, and commits it before long
             return
         if end <= start:  # neither has it: the queue began later
+            # As it is here by now: it may have come while the table was read, and its rows not yet.
             newer = [batch.first_offset for batch in view.batches if batch.shard == shard and batch.next_offset > start]
-            self._passed(shard, max(start, min([stop, *newer])))
+            have = self._reader.head.ends().get(shard, start)
+            self._passed(shard, max(start, min([have, *newer])))
             return
         table, following = await asyncio.to_thread(
             table_window,

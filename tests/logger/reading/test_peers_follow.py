@@ -287,6 +287,39 @@ async def test_a_client_waits_for_the_table_where_the_feed_has_let_rows_go(
     assert sorted(early.numbers) == sorted(late.numbers) == story.expected
 
 
+async def test_a_shard_that_comes_here_while_the_table_is_read_for_it_is_not_passed_over(
+    story: Any, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed has let its rows go, the table does not have them yet, and who owns it now has not read them yet."""
+    monkeypatch.setattr("logger.reading.peersfeed.FEEDS_BYTES", 1)
+    monkeypatch.setattr("logger.reading.peersfeed._LEAST_BYTES", 1)
+    member, early, late = story.cluster.members[0], Client(lines=1000), Client(lines=1000)
+    async with early.following(member):
+        await make.until(lambda: len(early.numbers) == 10)
+    async with late.following(member):
+        await make.until(lambda: len(late.numbers) == 10)
+        for _ in range(20):
+            story.append()
+            await make.until(lambda: len(late.numbers) == len(story.expected))
+        view, moved = member.reader.view, asyncio.Event()
+
+        async def view_after_the_move() -> Any:
+            if not moved.is_set():
+                await story.move(1, 0, fetch=False)
+                moved.set()
+            return await view()
+
+        monkeypatch.setattr(member.reader, "view", view_after_the_move)
+        async with early.following(member):
+            await make.until(moved.is_set)
+            await asyncio.sleep(0.1)  # for rows to be passed over
+            for shard in range(4):
+                story.cluster.fetch(shard)
+                story.cluster.commit(shard)
+            await make.until(lambda: len(early.numbers) == 30)
+    assert sorted(early.numbers) == story.expected
+
+
 class Hub:
     """Takes what a feed brings."""
 
