@@ -57,7 +57,7 @@ STOP_SECONDS: Final = 20.0
 """Most time for the last commit; what it does not reach, the next start repeats from the queue."""
 
 HANDOVER_SECONDS: Final = 5.0
-"""Most time that a logger that has left the group goes on answering for its shards: by then it would be behind."""
+"""Most time to leave the group, and that a logger that has left goes on answering: by then it would be behind."""
 
 _LOOK_SECONDS: Final = 0.1
 _MOST_SECONDS_BETWEEN_TRIES: Final = 2
@@ -306,9 +306,9 @@ async def _ingest(parts: _Parts, stopping: asyncio.Event) -> None:
 
 async def _hand_over(consumer: GroupConsumer) -> None:
     """Leave, and answer for what was owned until it has other owners, or nobody is left to have it."""
-    await consumer.leave()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(HANDOVER_SECONDS):
+            await consumer.leave()
             while not await _is_taken_over(consumer):  # noqa: ASYNC110 - nobody tells those who have left
                 await asyncio.sleep(_LOOK_SECONDS)
 

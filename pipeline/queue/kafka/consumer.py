@@ -1,6 +1,7 @@
 """`Consumer` over a Kafka topic."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
@@ -30,6 +31,9 @@ LONG_POLL_MS: Final = 250
 
 IDENTITY_SECONDS: Final = 10.0
 """How often a consumer in use looks whether the topic is still the one that it was opened on, and anybody answers."""
+
+CLOSE_SECONDS: Final = 5.0
+"""Closing is given up after this long: the library may wait for a broker that is away, and a service is to end."""
 
 ASK_SECONDS: Final = 3.0
 """How long one broker may take to answer that, before the next is asked."""
@@ -148,7 +152,9 @@ class KafkaConsumer:
         """Give back sockets; a second call does nothing."""
         if not self._closed:
             self._closed = True
-            await self._client.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._client.stop()
 
     def _own(self, partitions: Iterable[int]) -> None:
         """Take over a new set of partitions: all paused, none with a position, nothing buffered."""
