@@ -170,3 +170,13 @@ def test_a_flood_is_counted_without_a_look_at_each_line(
     stream.send(flood)
     told = b"%d lines dropped since 2026-11-24T12:00:00Z (rate limit)" % (count - 2)
     assert contents(stream.finish()) == [b"x", b"x", told, b"quiet"]
+
+
+def test_a_line_that_goes_on_keeps_the_verdict_on_its_first_piece(make_stream: type[Any]) -> None:
+    rules = RunRules(lines=[LineRule(Verdict.DROP, None, compile_user_pattern("", "", "drop").pattern, floating=True)])
+    head = b"2026-11-24T12:00:00Z stdout "
+    source = head + b"P keep\n" + head + b"F drop\n" + head + b"P drop\n" + head + b"F keep\n"
+    stream = make_stream(rules, source)
+    for number in range(1, 5):
+        stream.send([match.end() for match in re.finditer(rb"\n", source)][number - 1])
+    assert list(stream.finish().values()) == [head + b"P keep", head + b"F drop"]

@@ -211,3 +211,56 @@ def test_all_lines_dropped_leave_no_gap(start: Callable[..., Any], box: Any) -> 
     ]
     assert steps.logger.count("logger_gaps_total") == 0
     steps.tree.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_verdict_on_a_line_in_pieces_goes_on_in_the_next_file(
+    start: Callable[..., Any], box: Any, *, restarted: bool
+) -> None:
+    steps = start(RunRules(limit=RateLimit(Unit.LINES, 1, 1)))
+    box.append(box.line("kept"), box.line("dropped ").replace(b" F ", b" P "))
+    steps.round()
+    box.rotate()
+    steps.settle()
+    if restarted:
+        steps.save()
+        steps.crash()
+    box.append(box.line("rest of what is dropped").replace(b"12:00:00", b"12:00:07"))
+    settle(steps)
+    assert steps.logger.messages() == [b"kept", b"1 lines dropped since 2026-11-24T12:00:00Z (rate limit)"]
+    steps.tree.close()
+
+
+def test_a_line_over_many_chunks_is_dropped_whole(start: Callable[..., Any], box: Any) -> None:
+    steps = start(RunRules(limit=RateLimit(Unit.LINES, 1, 1)))
+    box.append(box.line("kept"), box.line("y" * 700_000), box.line("next").replace(b"12:00:00", b"12:00:09"))
+    settle(steps)
+    told = b"1 lines dropped since 2026-11-24T12:00:00Z (rate limit)"
+    assert steps.logger.messages() == [b"kept", told, b"next"]
+    assert steps.logger.count("logger_gaps_total") == 0
+    steps.tree.close()
+
+
+def test_a_secret_in_a_line_over_many_chunks_is_hidden_and_the_line_stays_one(
+    start: Callable[..., Any], box: Any
+) -> None:
+    steps = start(RunRules(redactor=Redactor(PACKS["default"], keys=True)))
+    box.append(box.line(f"{'y' * 100_000} {KEY.decode()} {'z' * 500_000} {KEY.decode()}"), box.line("next"))
+    settle(steps)
+    hidden = b"[redacted:aws-access-key-id]"
+    assert steps.logger.messages() == [b"y" * 100_000 + b" %s " % hidden + b"z" * 500_000 + b" " + hidden, b"next"]
+    steps.tree.close()
+
+
+def test_dockers_lines_keep_their_places_when_some_are_dropped(start: Callable[..., Any], box: Any) -> None:
+    steps = start(RunRules(limit=RateLimit(Unit.LINES, 2, 2), redactor=Redactor(PACKS["default"], keys=True)))
+    entry = '{"log":"%s\\n","stream":"stdout","time":"2026-11-24T12:00:0%d.5Z"}\n'
+    lines = [(entry % (f"{number} {KEY.decode()}", number // 4)).encode() for number in range(8)]
+    box.append(*lines)
+    settle(steps)
+    places = [sum(map(len, lines[:index])) for index in (0, 1, 3, 4, 5, 7)]
+    assert [offset for _, offset, _ in sorted(steps.logger.rows)] == places
+    told = b"2 lines dropped since 2026-11-24T12:00:0%dZ (rate limit)"
+    hidden = b"%d [redacted:aws-access-key-id]"
+    assert steps.logger.messages() == [hidden % 0, hidden % 1, told % 0, hidden % 4, hidden % 5, told % 1]
+    steps.tree.close()
