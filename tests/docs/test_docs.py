@@ -100,7 +100,6 @@ def test_no_module_is_over_the_bound() -> None:
     long = {
         name: lines
         for name in tracked.stdout.split()
-        if (ROOT / name).exists()
-        and (lines := len((ROOT / name).read_text().splitlines())) > 400
+        if (ROOT / name).exists() and (lines := len((ROOT / name).read_text().splitlines())) > 400
     }
     assert long == {}
