@@ -264,3 +264,16 @@ def test_dockers_lines_keep_their_places_when_some_are_dropped(start: Callable[.
     hidden = b"%d [redacted:aws-access-key-id]"
     assert steps.logger.messages() == [hidden % 0, hidden % 1, told % 0, hidden % 4, hidden % 5, told % 1]
     steps.tree.close()
+
+
+@pytest.mark.parametrize("cut", [1, 10, 19])
+def test_secrets_over_pieces_of_a_line_of_many_chunks_are_hidden(start: Callable[..., Any], box: Any, cut: int) -> None:
+    steps = start(RunRules(redactor=Redactor(PACKS["default"], keys=True)))
+    piece = KEY[cut:].decode() + " " + "x" * 16_000 + " " + KEY[:cut].decode()
+    box.append(*(box.line(piece).replace(b" F ", b" P ") for _ in range(60)), box.line(f"{KEY[cut:].decode()} end"))
+    settle(steps)
+    (message,) = steps.logger.messages()
+    assert message.count(b"[redacted:aws-access-key-id]") == 60
+    assert KEY[cut:] not in message[1000:]
+    assert message.endswith(b" [redacted:aws-access-key-id] end")
+    steps.tree.close()
