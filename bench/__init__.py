@@ -12,6 +12,8 @@
     cluster      files to brokers to a bucket by one to four loggers; catching up
     commits      commits in a second, and after 20,000 of them   <- committer, a process that commits
     queue        the client of a Kafka queue alone               <- queueclient, a process that sends or fetches
+    peers        our agent and vlagent on a node: CPU, memory   <- node, sink, vlagent
+    arrival      new and silent containers' lines to a follower, on such a node
     __main__     the command line
 
 What is measured is always a service in a process of its own, and its CPU time is what the kernel says of that process

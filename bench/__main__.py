@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from bench.agent import agent_mb_per_cpu_s, agent_rss_mb
+from bench.arrival import arrival_ms
 from bench.cluster import catch_up, cluster_path
 from bench.commits import commit_latency_ms, commits_per_s
 from bench.figures import Figure, show
 from bench.ingest import logger_mb_per_cpu_s, logger_small_chunks_mb_per_cpu_s, logger_with_upkeep_mb_per_cpu_s
 from bench.latency import follow_latency_ms, idle_cpu_percent
 from bench.material import Material
+from bench.peers import peers_idle_cpu_percent, peers_mb_per_cpu_s, peers_rss_mb
 from bench.queue import queue_kafka
 from bench.reading import last100_and_search
 from bench.rules import rules_mb_per_cpu_s
@@ -37,8 +39,12 @@ CLUSTER: Final[Measurements] = {
     "commits": commits_per_s,
     "commit_latency": commit_latency_ms,
     "queue_kafka": queue_kafka,
+    "vlagent": peers_mb_per_cpu_s,
+    "node_rss": peers_rss_mb,
+    "node_idle": peers_idle_cpu_percent,
+    "arrival": arrival_ms,
 }
-"""These need what runs real brokers (java, mvn) and builds a real S3 gateway (go)."""
+"""These need what runs real brokers (java, mvn) and builds an S3 gateway, a control plane and vlagent (go, openssl)."""
 
 MEASUREMENTS: Final[Measurements] = {**ONE_MACHINE, **CLUSTER}
 

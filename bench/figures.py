@@ -19,6 +19,12 @@ TARGETS: Final[Mapping[str, str]] = {
     "last100_ms": "<= 10",
     "agent_rss_mb": "<= 80",
     "disk_ratio": ">= 5.3",
+    "node_agent_mb_per_cpu_s": ">= 300",
+    "agent_to_vlagent": ">= 3",
+    "node_agent_rss_mb": "<= 100",
+    "node_agent_idle_cpu_percent": "<= 0.5",
+    "first_line_ms": "<= 1000",
+    "idle_line_ms": "p99 <= 250",
 }
 
 

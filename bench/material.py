@@ -81,9 +81,7 @@ class Material:
             unfinished = self.run / "corpus"
             write_corpus(unfinished, total_bytes=mb * MIB, seed=SEED)
             unfinished.rename(folder)
-        files = list(folder.rglob("*.log"))
-        size = sum(path.stat().st_size for path in files)
-        return Corpus(folder, size, sum(count_lines(path) for path in files))
+        return corpus_at(folder)
 
     @cached_property
     def queue(self) -> FilledQueue:
@@ -131,6 +129,13 @@ def wait_sent(stack: Stack, size: int) -> None:
         what=f"agent has sent {size} bytes",
         every_seconds=LOOK_SECONDS,
     )
+
+
+def corpus_at(pod_logs: Path) -> Corpus:
+    """What lies below a folder."""
+    files = list(pod_logs.rglob("*.log"))
+    size = sum(path.stat().st_size for path in files)
+    return Corpus(pod_logs, size, sum(count_lines(path) for path in files))
 
 
 def count_lines(path: Path) -> int:

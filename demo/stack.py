@@ -97,17 +97,33 @@ class Ended:
 
 
 class ServiceProcess:
-    """One running service, ended by its pid and nothing else."""
+    """One running service, ended by its pid and nothing else.
 
-    def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], output: Path) -> None:
+    Args:
+        name: What it is called in messages.
+        arguments: For the program.
+        environment: All of it.
+        output: What it prints is added to this file; the file's folder is its working directory.
+        program: The interpreter, or another program that is measured beside our services.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        output: Path,
+        *,
+        program: str = sys.executable,
+    ) -> None:
         self.name = name
         self.output = output
         self._ended: Ended | None = None
         self._peak_rss_bytes = 0
         self._begun = time.monotonic()
         with output.open("ab") as file:
-            self._process = subprocess.Popen(  # noqa: S603 - our own services, by module name
-                [sys.executable, *arguments],
+            self._process = subprocess.Popen(  # noqa: S603 - our own services, and programs we built
+                [program, *arguments],
                 env=environment,
                 cwd=output.parent,
                 stdin=subprocess.DEVNULL,
