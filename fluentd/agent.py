@@ -110,13 +110,9 @@ class Agent:
         self._pods = self._metadata.pods
         root = str(settings.pod_logs.absolute())
         self._discovery = Discovery(root, [part for part in settings.link_targets.split(":") if part])
+        book = RuleBook(settings.rules, pod_rules=self._pod_rules, registry=registry)
         around = Surroundings(
-            self._origin,
-            self._siblings,
-            metrics,
-            settings.close_seconds,
-            settings.platform_namespace,
-            RuleBook(settings.rules, pod_rules=self._pod_rules, registry=registry),
+            self._origin, self._siblings, metrics, settings.close_seconds, settings.platform_namespace, book
         )
         self._tree = Tree(around=around, choose=self._choose, gate=self._metadata.gate)
         self._budget = Budget(settings.inflight_bytes)
@@ -151,6 +147,7 @@ class Agent:
             sender=self._sender,
             partitions=producer.partitions,
             registry=registry,
+            rules=book if settings.rules is not None else None,
             besides=() if self._copies is None else (self._copies,),
         )
         self._heartbeat = Heartbeat(

@@ -10,6 +10,7 @@ from fluentd.settings import AgentSettings
 
 if TYPE_CHECKING:
     from fluentd.forward.copies import Copies
+    from fluentd.inputs.ruling import InputRules
 
 
 def open_copies(settings: AgentSettings, *, registry: CollectorRegistry) -> "Copies | None":
@@ -32,6 +33,7 @@ def open_inputs(
     sender: Sender,
     partitions: int,
     registry: CollectorRegistry,
+    rules: "InputRules | None" = None,
     besides: tuple[Input, ...] = (),
 ) -> Inputs:
     """Make the inputs; they listen when `Inputs.start` is called.
@@ -41,6 +43,7 @@ def open_inputs(
         sender: Takes the chunks.
         partitions: Of the queue.
         registry: For the metrics.
+        rules: On the lines; `None` for none.
         besides: What is run and stopped with them, after them.
 
     Raises:
@@ -60,6 +63,7 @@ def open_inputs(
         put=sender.put,
         limit_bytes=settings.inflight_bytes // 2,  # so that files are read on, however loud the network is
         metrics=counts,
+        rules=rules,
     )
     inputs: list[Input] = []
     if settings.forward_listen is not None:

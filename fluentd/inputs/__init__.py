@@ -5,6 +5,7 @@ is kept on disk here. Layers, in the order in which a line passes::
 
     lines      a message and its time -> lines in the runtime's format
     source     a virtual source: a name of its own for each start of the process, offsets that count the bytes made
+    ruling     secrets hidden, lines dropped and sampled, where there is a file of rules
     intake     lines by app -> chunks of virtual sources -> the sender's lanes; one byte budget for all inputs
     delivery   told by the lanes when the queue has a chunk; awaited by whoever answers the client
     metrics    lines and bytes taken, lines dropped by reason

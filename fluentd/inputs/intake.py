@@ -13,6 +13,7 @@ from typing import Final
 
 from fluentd.inputs.delivery import Delivery
 from fluentd.inputs.metrics import InputMetrics
+from fluentd.inputs.ruling import InputRules, ruled
 from fluentd.inputs.source import VirtualSource, new_uid
 from fluentd.outgoing import Sendable
 from fluentd.sender import Budget
@@ -73,6 +74,7 @@ class Intake:
         limit_bytes: Most bytes on their way of all inputs together; `room` waits when they are used up.
         metrics: Of all inputs.
         own_sources: See `OWN_SOURCES`.
+        rules: On the lines; `None` for none.
     """
 
     def __init__(
@@ -84,10 +86,11 @@ class Intake:
         limit_bytes: int,
         metrics: InputMetrics,
         own_sources: int = OWN_SOURCES,
+        rules: InputRules | None = None,
     ) -> None:
         self._node, self._partitions, self._put, self._metrics = node, partitions, put, metrics
         self._budget = Budget(limit_bytes)
-        self._own_sources = own_sources
+        self._own_sources, self._rules = own_sources, rules
         self._own: dict[tuple[str, str, str], VirtualSource] = {}
         self._shared: dict[tuple[str, int], VirtualSource] = {}
         self._accepted: dict[int, int] = {}
@@ -139,8 +142,10 @@ class Intake:
         if self._ended:
             raise RuntimeError("lines after the end of their source")
         source = self._source(name, lines)
-        for data in _cut(lines.data):
-            self._send(source, source.chunk(data, app=lines.app, process=lines.process), delivery)
+        source.speak_for(lines.app, lines.process)
+        left = lines.data if self._rules is None else ruled(source, lines.data, self._rules)
+        for data in _cut(left):
+            self._send(source, source.chunk(data), delivery)
         self._metrics.taken(name, messages=lines.messages, size=len(lines.data))
 
     def end(self) -> None:
@@ -181,7 +186,8 @@ class Intake:
 def _cut(data: bytes) -> Iterator[bytes]:
     """Cut lines into chunks, at line ends."""
     if len(data) <= CHUNK_BYTES:
-        yield data
+        if data:
+            yield data
         return
     view = memoryview(data)
     while view:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from fluentd.rules.state import RuleState
 from fluentd.source import source_id
 from pipeline.chunk import Chunk, Flag, Origin, SourceId
 
@@ -22,12 +23,16 @@ class VirtualSource:
         partition: Where all of it goes.
         id: See `pipeline.chunk.Chunk.source`.
         offset: How many bytes were made so far.
+        seen: How many bytes of lines came before rules took some; names a line where rules draw by its name.
+        rules: What rules know of the lines before.
     """
 
     origin: Origin
     partition: int
     id: SourceId
     offset: int = 0
+    seen: int = 0
+    rules: RuleState | None = None
 
     @classmethod
     def open(cls, *, node: str, name: str, uid: str, partition: int, app: str, process: str) -> "VirtualSource":
@@ -44,24 +49,25 @@ class VirtualSource:
         origin = Origin(node, "", name, uid, name, 0, app, process)
         return cls(origin, partition, source_id(uid=uid, container=name, restart=0, first_line=b""))
 
-    def chunk(self, data: bytes, *, app: str, process: str, final: bool = False) -> Chunk:
+    def speak_for(self, app: str, process: str) -> None:
+        """What comes now are lines of this app and process."""
+        if self.origin.app != app or self.origin.process != process:
+            self.origin = msgspec.structs.replace(self.origin, app=app, process=process)
+
+    def chunk(self, data: bytes, *, final: bool = False) -> Chunk:
         """The next chunk; moves the source on.
 
         Args:
             data: Complete lines in the runtime's format.
-            app: Of the lines.
-            process: Of the lines.
             final: Whether the source ends after them.
         """
         start, self.offset = self.offset, self.offset + len(data)
-        if self.origin.app != app or self.origin.process != process:
-            self.origin = msgspec.structs.replace(self.origin, app=app, process=process)
         flags = Flag.FINAL if final else Flag.NONE
         return Chunk(self.origin, self.id, 0, start, self.offset, start, data, flags)
 
     def end(self) -> Chunk:
         """A chunk without data: nothing more comes."""
-        return self.chunk(b"", app=self.origin.app, process=self.origin.process, final=True)
+        return self.chunk(b"", final=True)
 
 
 def new_uid() -> str:

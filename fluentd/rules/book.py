@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from fluentd.discovery import Place
-from fluentd.podrules import PodRules, RateLimit
+from fluentd.podrules import NO_RULES, PodRules, RateLimit
 from fluentd.rules.compiled import RunRules
 from fluentd.rules.judge import Judged
 from fluentd.rules.linerules import LineRule
@@ -60,6 +60,7 @@ class RuleBook:
         self._gone = False
         self._looked_at = 0.0
         self._rules: dict[_Key, RunRules | None] = {}
+        self._input_rules: dict[tuple[str, str, str], RunRules | None] = {}
         self._redactors: dict[tuple[frozenset[str], tuple[str, ...]], Redactor] = {}
         self._refused: set[str] = set()
         self._errors = Counter(
@@ -87,10 +88,20 @@ class RuleBook:
         key = (origin.app, origin.namespace, origin.process, origin.container, said)
         if key not in self._rules:
             if len(self._rules) >= _MOST_CACHED:
-                self._rules.clear()
-                self._redactors.clear()
+                self._forget()
             self._rules[key] = self._make(origin, said, container=place.container)
         return self._rules[key]
+
+    def of_input(self, origin: Origin) -> RunRules | None:
+        """Rules for lines from the network, which have no pod; `None` when there are none. No rate is limited."""
+        self._refresh()
+        key = (origin.app, origin.process, origin.container)
+        if key not in self._input_rules:
+            if len(self._input_rules) >= _MOST_CACHED:  # clients may make up names
+                self._forget()
+            lines = self._file.lines(origin)
+            self._input_rules[key] = self._run_rules(lines, None, self._redactor(origin, NO_RULES))
+        return self._input_rules[key]
 
     def count(self, judged: Judged) -> None:
         """Count what was dropped and hidden."""
@@ -151,6 +162,12 @@ class RuleBook:
             self._errors.inc()
             log.warning("cannot read the rules, the last ones hold", path=str(self._path), error=str(error))
 
+    def _forget(self) -> None:
+        """Make everything anew when it is asked for."""
+        self._rules.clear()
+        self._input_rules.clear()
+        self._redactors.clear()
+
     def _read(self) -> None:
         """Read the file if it has changed.
 
@@ -168,8 +185,7 @@ class RuleBook:
             return
         self._gone = stamp is None
         self._file = read_rules(self._path)
-        self._rules.clear()
-        self._redactors.clear()
+        self._forget()
         if seen is not None:
             log.info("rules read again", path=str(self._path))
 

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from fluentd.inputs.intake import Intake
 from fluentd.inputs.metrics import InputMetrics
+from fluentd.inputs.ruling import InputRules
 from fluentd.outgoing import Sendable
 
 
@@ -42,7 +43,9 @@ def registry() -> CollectorRegistry:
 def make_intake(lanes: Lanes, registry: CollectorRegistry) -> Callable[..., Intake]:
     made: list[Intake] = []
 
-    def make(*, limit_bytes: int = 2**20, own_sources: int = 1000, partitions: int = 8) -> Intake:
+    def make(
+        *, limit_bytes: int = 2**20, own_sources: int = 1000, partitions: int = 8, rules: InputRules | None = None
+    ) -> Intake:
         intake = Intake(
             node="n1",
             partitions=partitions,
@@ -50,6 +53,7 @@ def make_intake(lanes: Lanes, registry: CollectorRegistry) -> Callable[..., Inta
             limit_bytes=limit_bytes,
             metrics=InputMetrics(registry if not made else CollectorRegistry()),
             own_sources=own_sources,
+            rules=rules,
         )
         made.append(intake)
         return intake
