@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,11 @@ _SETTLED_NS = (
     1_000_000_000  # a directory's time moves in steps of milliseconds: one younger than this may change unseen
 )
 _LISTING_TRIES = 3
+
+_Parsed = tuple[int, tuple[int, str, int, bool], bool, bool]
+
+_Torn = tuple[str, int, int]
+"""A name that led to another file than the one listed: the name, and the inodes listed and found, 0 for none."""
 
 
 class Inode(NamedTuple):
@@ -101,7 +107,7 @@ def _is_name(text: str) -> bool:
     return len(os.fsencode(text)) <= NAME_BYTES and text.isprintable()
 
 
-def parse_log(name: str) -> tuple[int, tuple[int, str, int, bool], bool, bool] | None:
+def parse_log(name: str) -> _Parsed | None:
     """Restart, rank (ascending from the oldest), live, gzip in a log file's name; `None` when it is none."""
     match = _LOG.fullmatch(name)
     if match is None:
@@ -148,10 +154,14 @@ class Discovery:
             changed_ns = _modified_ns(place.path)
             if not thorough and self._settled.get(place.path) == changed_ns:
                 return
+            torn: set[_Torn] = set()
             for _ in range(_LISTING_TRIES):
-                files = self._files(place.path, listing.ignored)
+                torn_before, torn = torn, set()
+                files = self._files(place.path, listing, torn)
                 before_ns, changed_ns = changed_ns, _modified_ns(place.path)
-                if before_ns == changed_ns:  # else a rotation fell between, and names and inodes may not fit
+                # Else a rotation fell between, and files may be missing. What is torn twice alike is no rotation, but a
+                # mount or a file system whose listings number files in another way.
+                if before_ns == changed_ns and torn <= torn_before:
                     break
             else:
                 listing.unsteady.append(place.path)
@@ -185,33 +195,31 @@ class Discovery:
                 listing.problems.append(f"{path}: {error.strerror}")
             return []
 
-    def _files(self, directory: str, ignored: list[str]) -> list[FoundFile]:
+    def _files(self, directory: str, listing: Listing, torn: set[_Torn]) -> list[FoundFile]:
         found = []
         with os.scandir(directory) as entries:
             for entry in entries:
-                parsed = parse_log(entry.name)
-                if parsed is not None and (file := self._file(entry, parsed, ignored)) is not None:
-                    found.append((file.restart, parsed[1], file))
-        found.sort(key=lambda item: item[:2])
-        return [file for _, _, file in found]
+                if (parsed := parse_log(entry.name)) is None:
+                    continue
+                path = self._resolve(entry, listing.ignored) if entry.is_symlink() else entry.path
+                facts = None if path is None else _facts(path)
+                if path == entry.path and (inode := facts.st_ino if facts else 0) != entry.inode():
+                    torn.add((entry.name, entry.inode(), inode))
+                if path is not None and facts is not None and stat.S_ISREG(facts.st_mode):
+                    found.append((parsed[:2], _found(path, parsed, facts, linked=path != entry.path)))
+        found.sort(key=itemgetter(0))
+        return [file for _, file in found]
 
-    def _file(
-        self, entry: os.DirEntry[str], parsed: tuple[int, tuple[int, str, int, bool], bool, bool], ignored: list[str]
-    ) -> FoundFile | None:
-        restart, _, live, gzip = parsed
+    def _resolve(self, entry: os.DirEntry[str], ignored: list[str]) -> str | None:
+        """Where a link leads; `None` if nowhere, in a circle, or out of the allowed folders."""
         try:
-            linked = entry.is_symlink()
-            path = os.path.realpath(entry.path, strict=True) if linked else entry.path
-            if linked and not self._allowed(path):
-                ignored.append(entry.path)
-                return None
-            facts = os.stat(path, follow_symlinks=False)  # noqa: PTH116 - as above
-        except OSError:  # dangling, looping, or gone since it was listed
+            path = os.path.realpath(entry.path, strict=True)
+        except OSError:
             return None
-        if not stat.S_ISREG(facts.st_mode):
-            return None
-        inode = Inode(facts.st_dev, facts.st_ino)
-        return FoundFile(path, restart, live, gzip, inode, stamp_of(facts), linked)
+        if self._allowed(path):
+            return path
+        ignored.append(entry.path)
+        return None
 
     def _allowed(self, path: str) -> bool:
         """A pod that can write here must not be able to have any file of the node read by a link."""
@@ -220,6 +228,18 @@ class Discovery:
 
 def _modified_ns(path: str) -> int:
     return os.stat(path).st_mtime_ns  # noqa: PTH116 - thousands in each scan: half the cost of `Path.stat`
+
+
+def _facts(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path, follow_symlinks=False)  # noqa: PTH116 - as above
+    except FileNotFoundError:  # gone since it was listed
+        return None
+
+
+def _found(path: str, parsed: _Parsed, facts: os.stat_result, *, linked: bool) -> FoundFile:
+    restart, _, live, gzip = parsed
+    return FoundFile(path, restart, live, gzip, Inode(facts.st_dev, facts.st_ino), stamp_of(facts), linked)
 
 
 def stamp_of(facts: os.stat_result) -> tuple[int, int, int]:
