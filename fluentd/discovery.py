@@ -20,15 +20,19 @@ from pipeline.limits import NAME_BYTES
 
 _POD = re.compile(r"([^_]+)_([^_]+)_([^_]+)")  # strange names go on, in a safe form (see `fluentd.pods`)
 _LOG = re.compile(r"(0|[1-9]\d{0,8})\.log(?:[.\-](\d{8}(?:-\d{6})?)|\.(\d{1,6}))?(\.gz)?", re.ASCII)
-_SETTLED_NS = (
-    1_000_000_000  # a directory's time moves in steps of milliseconds: one younger than this may change unseen
-)
+SETTLED_NS = 1_000_000_000
+"""The kernel's times move in steps of milliseconds: what has one younger than this may change unseen."""
+
 _LISTING_TRIES = 3
 
 _Parsed = tuple[int, tuple[int, str, int, bool], bool, bool]
 
 _Torn = tuple[str, int, int]
 """A name that led to another file than the one listed: the name, and the inodes listed and found, 0 for none."""
+
+
+Stamp = tuple[int, int, int]
+"""See `FoundFile.stamp`."""
 
 
 class Inode(NamedTuple):
@@ -68,7 +72,7 @@ class FoundFile:
     live: bool
     gzip: bool
     inode: Inode
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     linked: bool = False
 
 
@@ -121,6 +125,14 @@ def parse_log(name: str) -> _Parsed | None:
     return int(restart), rank, live, suffix is not None
 
 
+class _Pod(NamedTuple):
+    """A pod's folder as it was listed when its time was `changed_ns`, and what it holds that is no container's."""
+
+    changed_ns: int
+    places: list[Place]
+    ignored: list[str]
+
+
 @dataclass(slots=True)
 class Discovery:
     """Looks at the tree below `root`. Blocking; remembers directories' times, to list only those that changed.
@@ -133,6 +145,7 @@ class Discovery:
     root: str
     link_targets: Sequence[str] = ()
     _settled: dict[str, int] = field(default_factory=dict)
+    _pods: dict[str, _Pod] = field(default_factory=dict)
 
     def scan(self, *, started_ns: int, thorough: bool = False) -> Listing:
         """List every directory that changed, or every one if `thorough`.
@@ -142,7 +155,7 @@ class Discovery:
             thorough: Distrust directories' times: a file may have grown without its directory changing.
         """
         listing = Listing(started_ns, {}, {}, [], [])
-        for place in self._places(listing):
+        for place in self._places(listing, thorough=thorough):
             listing.places[place.path] = place
             self.look(place, listing, thorough=thorough)
         self._settled = {path: time for path, time in self._settled.items() if path in listing.places}
@@ -166,24 +179,40 @@ class Discovery:
             else:
                 listing.unsteady.append(place.path)
             listing.changed[place.path] = files
-            if changed_ns < listing.started_ns - _SETTLED_NS:
+            if changed_ns < listing.started_ns - SETTLED_NS:
                 self._settled[place.path] = changed_ns
         except FileNotFoundError:
             listing.changed[place.path] = []
         except OSError as error:
             listing.problems.append(f"{place.path}: {error.strerror}")
 
-    def _places(self, listing: Listing) -> Iterator[Place]:
-        for pod in self._directories(self.root, listing, required=True):
-            names = parse_pod(pod)
-            if names is None:
-                listing.ignored.append(f"{self.root}/{pod}")
+    def _places(self, listing: Listing, *, thorough: bool) -> Iterator[Place]:
+        known, self._pods = {} if thorough else self._pods, {}
+        for name in self._directories(self.root, listing, required=True):
+            path = f"{self.root}/{name}"
+            try:
+                changed_ns = _modified_ns(path)
+            except FileNotFoundError:  # gone since it was listed
                 continue
-            for container in self._directories(f"{self.root}/{pod}", listing):
-                if _is_name(container):
-                    yield Place(f"{self.root}/{pod}/{container}", *names, container)
-                else:
-                    listing.ignored.append(f"{self.root}/{pod}/{container}")
+            pod = known.get(path)
+            if pod is None or pod.changed_ns != changed_ns:
+                pod = self._pod(name, changed_ns, listing)
+            if changed_ns < listing.started_ns - SETTLED_NS:
+                self._pods[path] = pod
+            listing.ignored.extend(pod.ignored)
+            yield from pod.places
+
+    def _pod(self, name: str, changed_ns: int, listing: Listing) -> _Pod:
+        path, names = f"{self.root}/{name}", parse_pod(name)
+        if names is None:
+            return _Pod(changed_ns, [], [path])
+        problems = len(listing.problems)
+        containers = self._directories(path, listing)
+        return _Pod(
+            changed_ns if len(listing.problems) == problems else 0,
+            [Place(f"{path}/{container}", *names, container) for container in containers if _is_name(container)],
+            [f"{path}/{container}" for container in containers if not _is_name(container)],
+        )
 
     def _directories(self, path: str, listing: Listing, *, required: bool = False) -> list[str]:
         """Names of real directories. A link to one is not followed, since it may lead anywhere, or in a circle."""
@@ -242,6 +271,6 @@ def _found(path: str, parsed: _Parsed, facts: os.stat_result, *, linked: bool) -
     return FoundFile(path, restart, live, gzip, Inode(facts.st_dev, facts.st_ino), stamp_of(facts), linked)
 
 
-def stamp_of(facts: os.stat_result) -> tuple[int, int, int]:
+def stamp_of(facts: os.stat_result) -> Stamp:
     """See `FoundFile.stamp`."""
     return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from fluentd.content import open_content
-from fluentd.discovery import FoundFile, Inode, Place
+from fluentd.discovery import FoundFile, Inode, Place, Stamp
 from fluentd.dockerjson import DockerJsonToCri, looks_like_docker_json
 from fluentd.identity import Identities, Match
 from fluentd.openfile import OpenFile
@@ -86,6 +86,8 @@ class Run:
         self._closed: dict[Inode, tuple[tuple[int, int, int], Source | None]] = {}
         self._unopened = ""
         self._missed = False
+        self._stamp: Stamp | None = None
+        self._rested: Stamp | None = None
         self._now = 0.0
         self._sending = Sending(place=place, restart=restart, identities=self.identities, around=around)
 
@@ -104,6 +106,28 @@ class Run:
         """Whether nothing can happen here without an event: no file waits for its turn or for its time."""
         alone = not self._late and len(self._queue) <= 1 and not any(file.linked for file in self._queue)
         return self.caught_up and alone and not self.waits_from_ns
+
+    def is_still(self, *, before_ns: int) -> bool:
+        """Whether all that was written up to now was read, as the kernel's sizes and times say; asked once a scan.
+
+        They say so when they are the same as before a look that found nothing, and were old enough then for another
+        write to show: times move in steps.
+
+        Args:
+            before_ns: Older than this is old enough; wall time.
+        """
+        if self._rested is not None and self._queue and self._queue[0].content.stamp() == self._rested:
+            return True
+        self._stamp = self._rested = None
+        # Of a deleted file and of one that is superseded, more is to be done in a while, though they will not change.
+        if self.settled and self._queue and not self.superseded and not self._queue[0].content.deleted():
+            stamp = self._queue[0].content.stamp()
+            self._stamp = stamp if max(stamp[1:]) < before_ns else None
+        return False
+
+    def rest(self) -> None:
+        """It was looked at just now, and nothing was found; see `is_still`."""
+        self._rested = self._stamp
 
     @property
     def waits_from_ns(self) -> int:
@@ -136,6 +160,7 @@ class Run:
         held = {file.content.inode: file for file in self.open_files}
         overtaken = any(one.live and one.inode in held and held[one.inode].source is not None for one in found)
         self._unopened, self._missed = "", False
+        self._stamp = self._rested = None
         self.written_ns = max([one.stamp[1] for one in found], default=self.written_ns)
         for one in found:
             if (file := held.get(one.inode)) is not None:

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 from fluentd.checkpoint import KnownRun
-from fluentd.discovery import FoundFile, Listing, Place
+from fluentd.discovery import SETTLED_NS, FoundFile, Listing, Place
 from fluentd.gate import Gate, Standing
 from fluentd.outgoing import Outgoing
 from fluentd.run import Run
@@ -80,7 +80,7 @@ class Tree:
         self._places.setdefault(run.place.path, {})[run.restart] = run
 
     def apply(self, listing: Listing, *, now: float, complete: bool = True) -> None:
-        """Take in a listing; every run is due for a look afterwards, or those of the places listed.
+        """Take in a listing; every run that may have more is due for a look afterwards, or those of the places listed.
 
         Args:
             listing: Of everything that changed.
@@ -99,8 +99,7 @@ class Tree:
                     run.update((), now=now)
             if not listing.unsteady:
                 self._scanned_ns = listing.started_ns
-        self._forget(now)
-        self._due.update(self._runs)
+        self._wake(listing.started_ns, now=now)
 
     def _update(self, place: Place, files: list[FoundFile], *, now: float) -> None:
         standing = Standing.READ if self._gate is None else self._gate.standing(place)
@@ -157,14 +156,21 @@ class Tree:
                 if not len(run.identities):
                     run.partition = self._choose(run.place, run.restart)
 
-    def _forget(self, now: float) -> None:
+    def _wake(self, scan_ns: int, *, now: float) -> None:
+        """Every run is due for a look, but for those of which the kernel says that a look would find nothing.
+
+        Runs of which nothing is left are forgotten. One that is still is asked that after the next thorough scan.
+        """
+        before_ns = scan_ns - SETTLED_NS
         for key, run in list(self._runs.items()):
+            if key not in self._due and run.is_still(before_ns=before_ns):
+                run.complete_ns = max(run.complete_ns, scan_ns)
+                continue
+            self._due[key] = run
             run.forget_gone(now=now)
             if run.over:
-                del self._runs[key]
-                self._due.pop(key, None)
+                del self._runs[key], self._due[key], self._places[run.place.path][run.restart]
                 self._waiting.pop(key, None)
-                del self._places[run.place.path][run.restart]
         self._places = {path: runs for path, runs in self._places.items() if runs}
 
     def due(self) -> list[Run]:
@@ -199,6 +205,7 @@ class Tree:
     def rest(self, run: Run) -> None:
         """Look at `run` no more until something happens."""
         self._due.pop(run.key, None)
+        run.rest()
 
     @property
     def complete_ns(self) -> int:
