@@ -4,18 +4,21 @@ Who made a line of an app's log is told by its process: no label and no name of 
 names from outside get a safe form (see `fluentd.pods.safe_name`), which has no `@`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import copy
 from itertools import accumulate
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
-from fluentd.controller import PLATFORM, Segment, Voices, segments
+from fluentd.controller import PLATFORM, Voices, segments
 from fluentd.discovery import Place
 from fluentd.dockerjson import DockerJsonToCri
-from fluentd.outgoing import Outgoing, fit_chunk, send_on
+from fluentd.outgoing import Outgoing, converted, fit_chunk, make_chunk, send_on
 from fluentd.pods import process_of
+from fluentd.rules.judge import Input
+from fluentd.rules.parts import Hiding, Parts
+from fluentd.rules.state import FRESH
 from fluentd.source import Source
 from pipeline.chunk import AppId, Flag, Origin
 from pipeline.names import CONTROLLER_PROCESS
@@ -55,32 +58,139 @@ class AppCutter:
         self._voices = max(heard, key=lambda source: source.ordinal).position.voices if heard else None
 
     def send_on(
-        self, source: Source, data: bytes, *, origin: Origin, converter: DockerJsonToCri | None, flags: Flag
+        self,
+        source: Source,
+        data: bytes,
+        *,
+        origin: Origin,
+        converter: DockerJsonToCri | None,
+        flags: Flag,
+        hiding: Hiding | None = None,
     ) -> tuple[list[Outgoing], int]:
         """Make chunks of the next bytes of `source`, and move it on; see `fluentd.outgoing.send_on`.
 
+        Args:
+            source: Its position is where `data` begins.
+            data: As `cut_chunk` cuts.
+            origin: Of the platform's own lines.
+            converter: See `OpenFile`.
+            flags: `Flag.FINAL` when nothing will follow.
+            hiding: Hides secrets, if any are to be hidden.
+
         Returns:
-            The chunks, at least one, and how many lines of docker's format made no sense.
+            The chunks, at least one unless all lines wait, and how many lines of docker's format made no sense.
         """
-        begin = source.position
-        voices = begin.voices or (self._voices if not begin.offset else None) or _SILENCE
+        begin, size = source.position, len(data)
+        before = begin.voices or (self._voices if not begin.offset else None) or _SILENCE
         if converter is not None:
             data = fit_chunk(copy(converter), data, mid_line=begin.open_line)[0]
-        parts = list(segments(_lines(data, converter, mid_line=begin.open_line), voices, mid_line=begin.open_line))
-        made, malformed = [], 0
-        for part, stop in zip(parts, _stops(data, parts), strict=True):
-            outgoing, bad = send_on(
+        lines = _lines(data, converter, mid_line=begin.open_line)
+        send: _Send = _send_as_they_are
+        if hiding is not None:
+            ended = data.endswith(b"\n")
+            hidden = _Hidden(hiding, Parts(lines, ended=ended, mid_line=begin.open_line))
+            ready = hidden.ready(len(lines), more=not hiding.at_end or len(data) < size)
+            if not ready:
+                return [], 0
+            lines, data, send = lines[:ready], data[: _ends(data)[ready]], hidden.send_on
+            flags = flags if len(data) == size else flags & ~Flag.FINAL
+        ends = _ends(data)
+        parts = list(segments(lines, before, mid_line=begin.open_line))
+        stops = [*(part.first_line for part in parts[1:]), len(lines)]
+        made, malformed = list[Outgoing](), 0
+        for part, stop in zip(parts, stops, strict=True):
+            outgoing, bad = send(
                 source,
-                data[source.position.offset - begin.offset : stop],
+                data[source.position.offset - begin.offset : ends[stop]],
+                stop,
                 origin=_whose(origin, part.app),
                 converter=converter,
-                flags=flags if stop == len(data) else Flag.NONE,
+                flags=flags if stop == len(lines) else flags & ~Flag.FINAL,
             )
-            source.position = msgspec.structs.replace(outgoing.after, voices=part.voices)
+            taken, voices = source.position.offset - begin.offset, part.voices
+            if taken < ends[stop]:  # marks made too much of it for one chunk: the rest comes with the next look
+                voices = list(segments(lines[: ends.index(taken)], before, mid_line=begin.open_line))[-1].voices
+            source.position = msgspec.structs.replace(outgoing.after, voices=voices)
             made.append(Outgoing(outgoing.chunk, source, source.position))
             malformed += bad
+            if taken < ends[stop]:
+                break
         self._voices = source.position.voices
         return made, malformed
+
+
+class _Send(Protocol):
+    """Makes a chunk of the lines of one part, which end before line `stop`, and moves the source on."""
+
+    def __call__(
+        self,
+        source: Source,
+        data: bytes,
+        stop: int,
+        /,
+        *,
+        origin: Origin,
+        converter: DockerJsonToCri | None,
+        flags: Flag,
+    ) -> tuple[Outgoing, int]: ...
+
+
+def _send_as_they_are(
+    source: Source, data: bytes, stop: int, /, *, origin: Origin, converter: DockerJsonToCri | None, flags: Flag
+) -> tuple[Outgoing, int]:
+    del stop
+    return send_on(source, data, origin=origin, converter=converter, flags=flags)
+
+
+class _Hidden:
+    """Makes chunks without their secrets."""
+
+    def __init__(self, hiding: Hiding, parts: Parts) -> None:
+        self._hiding, self._parts = hiding, parts
+
+    def ready(self, count: int, *, more: bool) -> int:
+        """How many of `count` lines can go."""
+        if not self._hiding.waits:
+            return count
+        ready = self._parts.ready(more=more)
+        if ready < count:
+            self._hiding.wait(self._parts.second(ready))
+        return ready
+
+    def send_on(
+        self,
+        source: Source,
+        data: bytes,
+        stop: int,
+        /,
+        *,
+        origin: Origin,
+        converter: DockerJsonToCri | None,
+        flags: Flag,
+    ) -> tuple[Outgoing, int]:
+        """See `_Send`."""
+        begin = source.position
+        data, cri = converted(converter, data, mid_line=begin.open_line)
+        given = Input(
+            cri.data,
+            len(data),
+            cri.line_offsets,
+            begin.offset,
+            source.id,
+            mid_line=begin.open_line,
+            final=True,
+        )
+        judged = self._parts.judge(given, stop, self._hiding.rules, begin.rules)
+        if judged is None:
+            return make_chunk(source, data, origin=origin, made=cri, flags=flags), cri.malformed
+        self._hiding.count(judged)
+        if judged.taken < len(data):
+            flags &= ~Flag.FINAL
+        made = msgspec.structs.replace(cri, data=judged.data, line_offsets=judged.line_offsets)
+        state = None if judged.state == FRESH else judged.state
+        return make_chunk(
+            source, data[: judged.taken], origin=origin, made=made, flags=flags, rules=state
+        ), cri.malformed
 
 
 def _lines(data: bytes, converter: DockerJsonToCri | None, *, mid_line: bool) -> list[bytes]:
@@ -90,10 +200,10 @@ def _lines(data: bytes, converter: DockerJsonToCri | None, *, mid_line: bool) ->
     return lines if lines[-1] else lines[:-1]
 
 
-def _stops(data: bytes, parts: Sequence[Segment]) -> list[int]:
-    """Where each part ends in `data`."""
-    starts = list(accumulate((len(line) + 1 for line in data.split(b"\n")), initial=0))
-    return [*(starts[part.first_line] for part in parts[1:]), len(data)]
+def _ends(data: bytes) -> list[int]:
+    """Where the lines before each line, and before the end, end in `data`."""
+    ends = list(accumulate((len(line) + 1 for line in data.split(b"\n")), initial=0))
+    return ends[:-1] if data.endswith(b"\n") else [*ends[:-1], len(data)]
 
 
 def _whose(origin: Origin, app: AppId) -> Origin:

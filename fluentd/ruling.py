@@ -13,6 +13,7 @@ from fluentd.openfile import OpenFile
 from fluentd.outgoing import Outgoing, converted, make_chunk
 from fluentd.rules.compiled import NOTHING, RunRules
 from fluentd.rules.judge import Input, Judged
+from fluentd.rules.parts import Hiding
 from fluentd.rules.state import FRESH
 from fluentd.source import Source
 from fluentd.surroundings import RuleSource
@@ -93,7 +94,7 @@ class Ruling:
             begin.offset,
             source.id,
             mid_line=begin.open_line,
-            final=at_end and (now - file.grown_at >= WAIT_SECONDS or (ended and not seen.rest_bytes)),
+            final=at_end and _is_over(file, seen, ended=ended, now=now),
             more=not at_end,
             waited=self._has_waited(source, now),
         )
@@ -112,6 +113,22 @@ class Ruling:
         )
         return outgoing, cri.malformed if judged.taken == len(taken) else 0
 
+    def hiding(self, file: OpenFile, source: Source, seen: Look, *, ended: bool, now: float) -> Hiding | None:
+        """What hides the secrets of one look where it becomes several chunks; `None` when nothing is to be done."""
+        if not self.concerns(source):
+            return None
+        final = seen.at_end and _is_over(file, seen, ended=ended, now=now)
+        return Hiding(
+            self.rules or NOTHING,
+            at_end=seen.at_end,
+            waits=not (self._has_waited(source, now) or final),
+            count=self._book.count,
+            wait=self._wait,
+        )
+
+    def _wait(self, second: int) -> None:
+        self.waits_from_ns = second * _NS
+
     def _has_waited(self, source: Source, now: float) -> bool:
         """Whether the bytes at the position of `source` have waited long enough for those that follow."""
         waiting = (source.id, source.position.offset)
@@ -120,6 +137,11 @@ class Ruling:
         return now - self._since >= WAIT_SECONDS
 
     def _note(self, judged: Judged) -> None:
-        self.waits_from_ns = judged.waits_from * _NS
+        self._wait(judged.waits_from)
         if judged.taken:
             self._book.count(judged)
+
+
+def _is_over(file: OpenFile, seen: Look, *, ended: bool, now: float) -> bool:
+    """Whether nothing will follow what was seen, or nothing has for a while."""
+    return now - file.grown_at >= WAIT_SECONDS or (ended and not seen.rest_bytes)

@@ -31,7 +31,7 @@ class Sending:
         # The controller's only: what one look at it gave, a chunk for each change of the app.
         self._cutter = AppCutter(identities) if is_controller(place, namespace=around.platform) else None
         self._ready: deque[Outgoing] = deque()
-        self._ruling = Ruling(around.rules) if around.rules is not None and self._cutter is None else None
+        self._ruling = Ruling(around.rules) if around.rules is not None else None
         self._origin: Origin | None = None
         self._origin_at = 0.0
 
@@ -67,10 +67,11 @@ class Sending:
         origin = self.whose(now=now)
         outgoing: Outgoing | None
         if self._cutter is not None:
+            hiding = None if self._ruling is None else self._ruling.hiding(file, source, seen, ended=ended, now=now)
             several, malformed = self._cutter.send_on(
-                source, seen.data, origin=origin, converter=file.converter, flags=flags
+                source, seen.data, origin=origin, converter=file.converter, flags=flags, hiding=hiding
             )
-            outgoing = several[0]
+            outgoing = several[0] if several else None
             self._ready.extend(several[1:])
         elif self._ruling is not None and self._ruling.concerns(source):
             outgoing, malformed = self._ruling.send_on(
@@ -88,5 +89,6 @@ class Sending:
             self._origin = self._around.origin(self._place, self._restart)
             self._origin_at = now
             if self._ruling is not None and self._around.rules is not None:
-                self._ruling.rules = self._around.rules.of(self._place, self._origin)
+                book, for_all = self._around.rules, self._cutter is not None
+                self._ruling.rules = (book.of_platform if for_all else book.of)(self._place, self._origin)
         return self._origin

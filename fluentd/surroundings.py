@@ -42,6 +42,9 @@ class RuleSource(Protocol):
     def of(self, place: Place, origin: Origin) -> "RunRules | None":
         """Rules for the lines of one run; `None` when there are none."""
 
+    def of_platform(self, place: Place, origin: Origin) -> "RunRules | None":
+        """Rules for lines that are about any app: they hide what is to be hidden for one of them, and do no more."""
+
     def count(self, judged: "Judged") -> None:
         """Count what was dropped and hidden."""
 

@@ -17,6 +17,7 @@ Layers; a lower one knows nothing of a higher one::
     seconds    a rate limit where lines of a second can be counted
     spots      rules on single lines and secrets where only some lines are concerned
     compiled   the rules of one run, around the line by line where that is possible
+    parts      secrets in bytes that become several chunks
     rulesfile  what people write: JSON or TOML, validated
     book       which rules concern which run, from the file and from pods' annotations; counters
 """

@@ -92,6 +92,14 @@ class RuleBook:
             self._rules[key] = self._make(origin, said, container=place.container)
         return self._rules[key]
 
+    def of_platform(self, place: Place, origin: Origin) -> RunRules | None:
+        """Rules for the Deis controller's log, whose lines are about any app: what is hidden for one, is hidden here.
+
+        Asked for once, every other second, by one run.
+        """
+        self._refresh()
+        return self._run_rules([], None, self._redactor(origin, self._pod_rules(place), about_any=True))
+
     def of_input(self, origin: Origin) -> RunRules | None:
         """Rules for lines from the network, which have no pod; `None` when there are none. No rate is limited."""
         self._refresh()
@@ -125,8 +133,8 @@ class RuleBook:
             return None
         return RunRules(lines=lines, limit=limit, redactor=redactor)
 
-    def _redactor(self, origin: Origin, said: PodRules) -> Redactor | None:
-        packs, patterns = self._file.redact(origin)
+    def _redactor(self, origin: Origin, said: PodRules, *, about_any: bool = False) -> Redactor | None:
+        packs, patterns = self._file.redact(None if about_any else origin)
         packs += [entry for entry in said.redact if entry in PACKS]
         for entry in said.redact:
             if entry not in PACKS:

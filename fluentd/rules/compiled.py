@@ -67,11 +67,11 @@ class RunRules:
         secrets = self._redactor if self._redactor is not None and self._redactor.suspicious(given.data) else None
         if self._limit is None and state is None:
             if lines is None and secrets is None:
-                return self._lines is None or not _goes_on(given.data), None
-            if _goes_on(given.data) or (lines is not None and lines.each_line):
+                return self._lines is None or not goes_on(given.data), None
+            if goes_on(given.data) or (lines is not None and lines.each_line):
                 return False, None
             return change_spots(given, lines, secrets)
-        if self._limit is None or lines is not None or _goes_on(given.data):
+        if self._limit is None or lines is not None or goes_on(given.data):
             return False, None
         limited = limit_seconds(given, state or FRESH, self._limit)
         if limited is None or secrets is None or not limited.data:
@@ -100,10 +100,10 @@ def _half(given: Input) -> Input:
     offsets = given.line_offsets[: 4 * lines]
     rest = given.line_offsets[4 * lines :]
     size = int.from_bytes(rest[:4], "little") if rest else stop
-    return replace(given, data=data, size=size, line_offsets=offsets, final=False, more=True)
+    return replace(given, data=data, size=size, line_offsets=offsets, final=False, more=True, ahead=0)
 
 
-def _goes_on(data: bytes) -> bool:
+def goes_on(data: bytes) -> bool:
     """Whether a chunk may have lines in pieces, or ends inside of one."""
     return not data.endswith(b"\n") or any(mark in data for mark in _PIECES)
 

@@ -8,12 +8,11 @@ the last one shows the line after it, so the last line of a chunk waits while th
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Final, Protocol
 
 from fluentd.podrules import RateLimit
 from fluentd.rules import limit as bucket
-from fluentd.rules.lines import LOOSE, SLOTS, Line, pack_offsets, split_lines, time_of, unpack_offsets
+from fluentd.rules.lines import LOOSE, SLOTS, Line, pack_offsets, split_lines, time_of, unpack_offsets, whole_lines
 from fluentd.rules.redact import Redactor, Secret, hide
 from fluentd.rules.state import RuleState, Verdict, Working
 from pipeline.cri import STDERR, STDOUT, format_line, format_time
@@ -35,6 +34,7 @@ class Input:
         final: Nothing will follow, or nothing has for a while.
         more: Bytes follow that had no room.
         waited: The first line has waited long enough for the end of a line in pieces.
+        ahead: So many lines at the end are only looked at, since pieces before them go on there. For `final` ones.
     """
 
     data: bytes
@@ -46,6 +46,7 @@ class Input:
     final: bool = False
     more: bool = False
     waited: bool = False
+    ahead: int = 0
 
     def offsets(self, lines: Sequence[Line]) -> Sequence[int]:
         """Where each line starts, from the chunk's start."""
@@ -119,7 +120,7 @@ class Judge:
     def run(self) -> Judged:
         """Judge."""
         waits = self._redactor is not None and not self._given.final and not self._given.waited
-        self._stop = self._whole(len(self._lines)) if waits else len(self._lines)
+        self._stop = self._whole(len(self._lines)) if waits else len(self._lines) - self._given.ahead
         work = self._decide_all()
         if self._must_wait(work):
             stop = self._whole(self._stop - 1) if self._redactor is not None else self._stop - 1
@@ -140,26 +141,7 @@ class Judge:
         return work
 
     def _whole(self, stop: int) -> int:
-        """How many of the first `stop` lines can go so that no line in pieces is torn: a secret may be in two of them.
-
-        Where there is nothing but pieces, all but the last one go.
-        """
-        open_since: list[int | None] = [None, None]
-        groups: list[tuple[int, int]] = []
-        for index, line in enumerate(self._lines):
-            if line.stream == LOOSE:
-                continue
-            since = open_since[line.stream]
-            if line.partial:
-                open_since[line.stream] = index if since is None else since
-            elif since is not None:
-                groups.append((since, index))
-                open_since[line.stream] = None
-        groups += [(since, len(self._lines)) for since in open_since if since is not None]
-        for first, last in sorted(groups, key=itemgetter(1), reverse=True):
-            if first < stop <= last:
-                stop = first
-        return stop if stop or not self._given.more else max(1, len(self._lines) - 1)
+        return whole_lines(self._lines, stop, more=self._given.more)
 
     def _must_wait(self, work: Working) -> bool:
         """Whether the last line waits for the next one: that line tells whether a notice belongs here."""

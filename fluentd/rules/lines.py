@@ -83,6 +83,36 @@ def line_at(data: bytes, start: int, stop: int, *, ended: bool = True) -> Line:
     return Line(start, stop, start, 0, LOOSE, partial=False, ended=ended)
 
 
+def lines_in_pieces(lines: Sequence[Line]) -> list[tuple[int, int]]:
+    """First and last index of each line in pieces, by its end; one that goes on behind them ends at `len(lines)`."""
+    open_since: list[int | None] = [None, None]
+    found: list[tuple[int, int]] = []
+    for index, line in enumerate(lines):
+        if line.stream == LOOSE:
+            continue
+        since = open_since[line.stream]
+        if line.partial:
+            open_since[line.stream] = index if since is None else since
+        elif since is not None:
+            found.append((since, index))
+            open_since[line.stream] = None
+    return found + [(since, len(lines)) for since in open_since if since is not None]
+
+
+def whole_lines(lines: Sequence[Line], stop: int, *, more: bool) -> int:
+    """How many of the first `stop` lines can go so that no line in pieces is torn: a secret may be in two of them.
+
+    Args:
+        lines: All.
+        stop: At least 0.
+        more: Bytes follow that had no room: where there is nothing but pieces, all but the last one go.
+    """
+    for first, last in reversed(lines_in_pieces(lines)):
+        if first < stop <= last:
+            stop = first
+    return stop if stop or not more else max(1, len(lines) - 1)
+
+
 def time_of(data: bytes, line: Line) -> bytes:
     """The time of a line with a header, as the runtime wrote it."""
     return data[line.start : data.index(b" ", line.start)]

@@ -158,12 +158,12 @@ class FileRules:
                 return limit, rate.fixed
         return None, False
 
-    def redact(self, origin: Origin) -> tuple[list[str], list[UserPattern]]:
-        """Packs and patterns that hide secrets of `origin`."""
+    def redact(self, origin: Origin | None) -> tuple[list[str], list[UserPattern]]:
+        """Packs and patterns that hide secrets of `origin`, or of anybody."""
         packs: list[str] = []
         patterns: list[UserPattern] = []
         for redact, made in self._redact:
-            if redact.concerns(origin):
+            if origin is None or redact.concerns(origin):
                 packs += redact.packs
                 patterns += made
         return packs, patterns

@@ -40,6 +40,9 @@ class OneBook:
     def of(self, place: Place, origin: Origin) -> RunRules | None:
         return self.rules
 
+    def of_platform(self, place: Place, origin: Origin) -> RunRules | None:
+        return self.rules
+
     def count(self, judged: Judged) -> None:
         self.dropped += sum(lines for lines, _ in judged.dropped.values())
 
