@@ -84,15 +84,17 @@ class Identities:
         """
         base = self.base_of(first_line)
         rivals = self._sources.get(base, [])
-        if not file.regrown:
-            for source in rivals:
-                # A live file may take over from its own copy, when that was found first.
-                if (file.live or id(source) not in held) and (found := _resume(source, file.content)) is not None:
-                    return Identified(found, source)
-            for source in rivals:
-                if _is_copy(file, source, held=id(source) in held):
-                    return Identified(Match.COPY, source)
-        overlooked = bool(rivals) and not file.regrown
+        # What was truncated is none of the sources up to then. It may be one that a copy has made known since.
+        after = -1 if file.regrown is None else file.regrown.ordinal
+        likely = [source for source in rivals if source.ordinal > after]
+        for source in likely:
+            # A live file may take over from its own copy, when that was found first.
+            if (file.live or id(source) not in held) and (found := _resume(source, file.content)) is not None:
+                return Identified(found, source)
+        for source in likely:
+            if _is_copy(file, source, held=id(source) in held):
+                return Identified(Match.COPY, source)
+        overlooked = bool(rivals) and file.regrown is None
         return Identified(Match.NAMED, self._begin(base, first_line, rivals), overlooked=overlooked)
 
     def copied_in(self, source: Source, content: Content) -> bool:

@@ -19,7 +19,7 @@ class OpenFile:
         source: Its identity, once it has a first line.
         head: What it begins with, once it has a source.
         end: The most bytes that were seen in it.
-        regrown: It was another source, and was truncated.
+        regrown: The source that it was before it was truncated; `None` if it was none.
         copy: It is the copy that copytruncate made of its source.
         converter: Turns docker's format into the runtime interface's; `None` when it has that already.
     """
@@ -31,7 +31,7 @@ class OpenFile:
     source: Source | None = None
     head: bytes = b""
     end: int = 0
-    regrown: bool = False
+    regrown: Source | None = None
     copy: bool = False
     converter: DockerJsonToCri | None = None
 

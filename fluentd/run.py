@@ -361,7 +361,7 @@ class Run:
         between = [other for other in self._late if other.source is None and line is self._queue]
         self._late[:] = [other for other in self._late if other not in between]
         at = line.index(file)
-        line[at : at + 1] = [*between, OpenFile(file.content, file.live, file.linked, self._now, regrown=True)]
+        line[at : at + 1] = [*between, OpenFile(file.content, file.live, file.linked, self._now, regrown=source)]
         self._order(found)
         copy = self._find_copy(source, file.head, found)
         if copy is None:

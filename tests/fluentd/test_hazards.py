@@ -391,3 +391,16 @@ def test_copies_of_two_truncations_and_a_rotation_between_looks_come_in_order(st
     container.append(lines[2])
     steps.settle()
     assert b"".join(steps.logger.sources()) == lines[0] + torn + lines[1] + lines[2]
+
+
+def test_the_copy_of_what_a_truncated_file_is_now_and_the_file_are_one_source(steps: Any, container: Any) -> None:
+    """Truncated, written to and copied before anybody looked; the writer goes on in the file."""
+    lines = [container.line(f"{number}") for number in range(4)]
+    container.append(lines[0])
+    steps.round()
+    container.copytruncate()
+    container.append(lines[1], lines[2])
+    container.next_name().write_bytes(container.live.read_bytes())
+    container.append(lines[3])
+    steps.settle()
+    assert steps.logger.lines() == lines
