@@ -188,7 +188,12 @@ _GROUPED: Final = (
     rb"|3\d{3} \d{6} \d{4,5}|3\d{3}-\d{6}-\d{4,5}"
 )
 
-CARDS: Final = (_kind("card", rb"\d{14}|" + _GROUPED, _GROUPED + rb"|\d{14,}", is_card),)
+# Times in micro- and nanoseconds begin with 1, and hexadecimal ids go on with letters: neither is worth a look.
+_ALONE: Final = (
+    rb"(?:^|[^0-9A-Za-z_]|%[0-9A-Fa-f]{2}|\\[a-z]|m)(?:2[2-7]|3|4|5[1-5]|6[0245])[0-9]{12,18}(?:[^0-9A-Za-z_]|$)"
+)
+
+CARDS: Final = (_kind("card", _ALONE + rb"|" + _GROUPED, _GROUPED + rb"|\d{14,}", is_card),)
 
 PRIVATE_KEY: Final = "private-key"
 """The kind of what `fluentd.rules.keyblock` finds."""

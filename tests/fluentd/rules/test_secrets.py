@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from demo.corpus import make_pods, stored_lines
 from fluentd.rules.compiled import RunRules
 from fluentd.rules.judge import Input
 from fluentd.rules.redact import Redactor, UserPattern, hide
-from fluentd.rules.secrets import PACKS, luhn
+from fluentd.rules.secrets import PACKS, compile_pattern, is_card, luhn
 
 DEFAULT: Final = Redactor(PACKS["default"], keys=True)
 LETTERS, UPPER, HEX = string.ascii_letters + string.digits, string.ascii_uppercase + string.digits, "0123456789abcdef"
@@ -262,6 +264,21 @@ def test_ordinary_lines_are_left_alone() -> None:
 )
 def test_what_is_no_card_is_left_alone(text: bytes) -> None:
     assert DEFAULT.find(text)[0] == []
+
+
+_AROUND: Final = (
+    "4111111111111111 378282246310005 30569309025904 6011111111111117 2223003122003222 4111-1111-1111-1111".split()
+    + ["%20", "\\n", "\\", "\x1b[0;31m", "m", "_", "a", "1", " ", ",", "-", ".", "/", "\n", '"', "é"]
+)
+
+
+@given(st.lists(st.sampled_from(_AROUND), max_size=6))
+def test_the_cards_hint_misses_nothing_that_is_a_card(parts: list[str]) -> None:
+    (card,) = PACKS["cards"]
+    content = "".join(parts).encode()
+    found = [one for one in card.pattern.finditer(content) if is_card(content, *one.span())]
+    assert not found or compile_pattern(card.hints).search(content) is not None
+    assert not found or Redactor([card], keys=False).hits(b"x F " + content + b"\n")
 
 
 def test_what_a_users_pattern_matches_is_hidden() -> None:
