@@ -1,13 +1,14 @@
 """The controller's log: each line in the log of the app that it is about, whole messages, and nobody else's."""
 
 import json
+import os
 import struct
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -206,12 +207,16 @@ def _apps_of(chunks: list[Chunk]) -> list[str]:
     return [apps[key] for key in sorted(apps)]
 
 
+_EXAMPLES: Final = int(os.environ.get("CONTROLLER_EXAMPLES", "60"))
+"""1000 for the long form."""
+
+
 @given(
     said=st.tuples(st.lists(_SAID, max_size=5), st.lists(_SAID, max_size=5)),
     docker=st.booleans(),
     draw=st.data(),
 )
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=_EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_each_line_goes_to_its_app_through_rotations_and_crashes(
     make_steps: type[Any],
     make_container: type[Any],

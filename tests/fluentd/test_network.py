@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgpack
+import pytest
 
 from pipeline.chunk import Flag
 
@@ -53,8 +54,9 @@ async def test_lines_from_the_network_reach_the_queue_and_are_acknowledged_then(
 
 
 async def test_a_line_that_is_accepted_and_finds_no_room_holds_the_heartbeat_back(
-    live: Any, queue: Any, wait_until: Any
+    live: Any, queue: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("fluentd.heartbeat.SLACK_NS", 100_000_000)
     agent = live(forward_listen="127.0.0.1:0")
     async with agent.running() as running, forwarding(running, wait_until) as (_, writer):
         await wait_until(lambda: agent.value("fluentd_complete_seconds") > 0)
@@ -64,7 +66,7 @@ async def test_a_line_that_is_accepted_and_finds_no_room_holds_the_heartbeat_bac
         inputs, intake = running._inputs, running._inputs._intake
         await wait_until(lambda: not intake.has_room() and inputs.complete_ns < time.time_ns(), 60.0)
         held_ns, put = inputs.complete_ns, int(agent.value("fluentd_input_messages_total", input="forward"))
-        await wait_until(lambda: time.time_ns() > held_ns + 1_500_000_000)
+        await wait_until(lambda: time.time_ns() > held_ns + 600_000_000)
         assert agent.value("fluentd_complete_seconds") * 1e9 <= held_ns
         queue.away = False
         await wait_until(lambda: agent.value("fluentd_complete_seconds") * 1e9 > held_ns, 60.0)

@@ -207,9 +207,10 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def serving(limit_bytes: int = 4 * MIB, **settings: Any) -> AsyncIterator[Served]:
-    """Serve inside the block, then stop in order."""
+    """Serve inside the block, then stop in order. Times may be shorter than anybody may set them."""
+    times = {name: settings.pop(name) for name in list(settings) if name.endswith("_seconds")}
     values = {"forward_listen": "127.0.0.1:0", "forward_frame_bytes": FRAME_BYTES, **settings}
-    served = Served(ForwardSettings(**values), limit_bytes)
+    served = Served(ForwardSettings(**values).model_copy(update=times), limit_bytes)
     async with asyncio.TaskGroup() as group:
         served.inputs.start(group)
         await served.until(lambda: bool(served.server.port))

@@ -182,7 +182,7 @@ async def test_clients_over_the_limit_are_closed_at_once_and_counted(serve: Any)
 
 
 async def test_a_client_that_sends_nothing_or_half_a_frame_is_closed(serve: Any) -> None:
-    async with serve(forward_idle_seconds=1, forward_frame_seconds=1) as served:
+    async with serve(forward_idle_seconds=0.5, forward_frame_seconds=0.3) as served:
         idle, slow = await served.connect(), await served.connect()
         await slow.send_bytes(msgpack.packb(message("half"))[:-3])
         assert await idle.receive() is None
@@ -192,7 +192,7 @@ async def test_a_client_that_sends_nothing_or_half_a_frame_is_closed(serve: Any)
 
 
 async def test_a_frame_that_trickles_in_is_refused_though_its_client_never_pauses_for_long(serve: Any) -> None:
-    async with serve(forward_idle_seconds=60, forward_frame_seconds=1) as served:
+    async with serve(forward_idle_seconds=60, forward_frame_seconds=0.3) as served:
         client = await served.connect()
         data = msgpack.packb(message("x" * 100_000))
         closed = asyncio.ensure_future(client.receive())

@@ -72,11 +72,14 @@ async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 @contextlib.asynccontextmanager
 async def _listen(*, held: bool = False, limit_bytes: int = 2**22, **settings: object) -> AsyncIterator[Listening]:
+    times = {name: settings.pop(name) for name in list(settings) if name.endswith("_seconds")}  # shorter than allowed
     values = {"syslog_listen": "127.0.0.1:0", "syslog_udp_listen": "127.0.0.1:0", **settings}
     registry, lanes = CollectorRegistry(), Lanes(held)
     counts = InputMetrics(registry)
     intake = Intake(node="n1", partitions=8, put=lanes.put, limit_bytes=limit_bytes, metrics=counts)
-    server = open_syslog(SyslogSettings(**values), intake=intake, counts=counts, registry=registry)
+    server = open_syslog(
+        SyslogSettings(**values).model_copy(update=times), intake=intake, counts=counts, registry=registry
+    )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(server.run())
         await until(lambda: bool(server.udp_port) or running.done())

@@ -144,7 +144,7 @@ async def test_clients_beyond_the_limit_are_turned_away(listen: Any, wait_until:
 
 
 async def test_a_client_that_says_nothing_is_closed(listen: Any, wait_until: Any) -> None:
-    async with listen(syslog_idle_seconds=1.0) as here:
+    async with listen(syslog_idle_seconds=0.3) as here:
         reader, writer = await asyncio.open_connection("127.0.0.1", here.server.port)
         async with asyncio.timeout(30):
             assert await reader.read() == b""
