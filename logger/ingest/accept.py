@@ -12,6 +12,7 @@ from typing import Final
 
 from logger.ingest.accepted import Accepted, Beat, Mark, RunKey, Tracked, facts_of, run_key
 from logger.ingest.gaps import Gaps, gap_bytes
+from logger.ingest.pending import PATIENCE_NS
 from logger.ingest.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
 from pipeline.chunk import Flag, Origin
 from pipeline.errors import FormatError
@@ -92,12 +93,19 @@ class Progress:
         return {name: node.effective_ns for name, node in self.nodes.items()}
 
     def _note_pending(self) -> None:
-        """A line whose end has not come is in no answer yet: nothing is complete beyond it."""
+        """A line whose end has not come is in no answer yet: nothing is complete beyond it.
+
+        One that is shown as far as it came, and has been silent for so long, holds nothing any more: its writer may be
+        gone for ever.
+        """
         oldest: dict[str, int] = {}
         for run in self.pending_runs.values():
-            for line in (*run.pending.values(), run.open):
-                if line is not None:
+            for line in run.pending.values():
+                node = self.nodes.get(line.node)
+                if line.content or node is None or node.heartbeat_ns < line.last_time_ns + PATIENCE_NS:
                     oldest[line.node] = min(oldest.get(line.node, line.time_ns), line.time_ns)
+            if run.open is not None and run.open.raw:  # else its bytes are among the run's pending
+                oldest[run.open.node] = min(oldest.get(run.open.node, run.open.time_ns), run.open.time_ns)
         for name, node in self.nodes.items():
             node.pending_ns = oldest.get(name, 0)
 

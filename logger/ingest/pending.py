@@ -21,7 +21,7 @@ from pipeline.limits import LINE_BYTES, MIB
 UNPARSED: Final = 2
 """Beside the two streams: where an open line without a header waits. Its row says `STDOUT`."""
 
-_PATIENCE_NS: Final = 60_000_000_000
+PATIENCE_NS: Final = 60_000_000_000
 """A line without an end becomes a row when its node's heartbeat is this much past its newest piece."""
 
 _LONG_PATIENCE_NS: Final = 3_600_000_000_000
@@ -175,7 +175,7 @@ class PendingLines:
             for stream, line in run.pending.items():
                 # Before a shard's first heartbeat there is no clock to measure by.
                 line.touched_ns = line.touched_ns or beat.clock_ns
-                by_node = line.node == beat.node and line.last_time_ns + _PATIENCE_NS <= beat.time_ns
+                by_node = line.node == beat.node and line.last_time_ns + PATIENCE_NS <= beat.time_ns
                 if line.content and (by_node or line.touched_ns + _LONG_PATIENCE_NS <= beat.clock_ns):
                     self._make_row(line, stream, len(line.content))
             if key not in known:
@@ -186,7 +186,7 @@ class PendingLines:
         opened = run.open
         if opened is None or not opened.raw or opened.node != beat.node:
             return
-        if opened.time_ns + _PATIENCE_NS <= beat.time_ns:
+        if opened.time_ns + PATIENCE_NS <= beat.time_ns:
             part = _parsed(_continued(opened, opened.raw))
             opened.raw, opened.stream, opened.partial = b"", part.stream, part.partial
             self.add(run, part, ends=False)

@@ -104,6 +104,32 @@ def test_nothing_is_complete_beyond_a_physical_line_that_is_open(feed: Any, run:
     assert feed.shard.heartbeats() == {"n1": T0 + 200}
 
 
+@pytest.mark.parametrize("open_line", [False, True])
+def test_a_line_that_its_writer_left_without_an_end_holds_for_a_minute_and_is_shown(
+    feed: Any, run: Any, open_line: bool
+) -> None:
+    """The container was killed in the middle of it."""
+    file = _line(5, b"x" * 1000) if open_line else _line(5, b"begins ", partial=True)
+    feed.send(run.chunk(file, 0, 500 if open_line else len(file)), heartbeat_ns=T0 + 100)
+    feed.send(heartbeat_ns=T0 + 59 * 10**9)
+    assert (feed.shard.heartbeats(), feed.rows()) == ({"n1": T0 + 5}, [])
+    feed.send(heartbeat_ns=T0 + 61 * 10**9)
+    assert (feed.shard.heartbeats(), len(feed.rows())) == ({"n1": T0 + 61 * 10**9}, 1)
+    feed.restart()
+    assert feed.shard.heartbeats() == {"n1": T0 + 61 * 10**9}
+
+
+def test_a_line_that_was_shown_early_for_want_of_memory_holds_as_long_as_any(
+    feed: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("logger.ingest.pending._PENDING_BYTES", 3)
+    file = _line(5, b"begins ", partial=True)
+    feed.send(run.chunk(file, 0, len(file)), heartbeat_ns=T0 + 100)
+    assert (feed.shard.heartbeats(), len(feed.rows())) == ({"n1": T0 + 5}, 1)
+    feed.send(heartbeat_ns=T0 + 61 * 10**9)
+    assert feed.shard.heartbeats() == {"n1": T0 + 61 * 10**9}
+
+
 def test_one_line_from_a_clock_far_ahead_does_not_take_the_rest_of_its_run_along(feed: Any, run: Any) -> None:
     file = _line(0) + _line(YEAR_NS) + _line(1) + _line(2)
     feed.send(run.chunk(file, 0, len(file)))
