@@ -16,8 +16,9 @@ from fluentd.forward.metrics import ForwardMetrics
 from fluentd.forward.naming import Naming
 from fluentd.forward.settings import ForwardSettings
 from fluentd.inputs.intake import Intake
+from fluentd.inputs.listening import listen_tcp, listen_udp
 from fluentd.inputs.metrics import InputMetrics
-from pipeline.errors import FatalError, SettingsError
+from pipeline.errors import SettingsError
 from pipeline.settings import split_listen
 
 log = structlog.get_logger()
@@ -29,7 +30,7 @@ _HEARTBEAT: Final = b"\0"
 _HEARTBEAT_BYTES: Final = 16
 """A longer datagram is no heartbeat, and gets no answer: nobody is to be flooded by way of this port."""
 
-_HANDSHAKE_SECONDS: Final = 20.0
+_SETTING: Final = "AGENT_FORWARD_LISTEN"
 
 
 def open_forward(
@@ -116,8 +117,12 @@ class ForwardServer:
     async def run(self) -> None:
         """See `Input`."""
         async with asyncio.TaskGroup() as self._group:
-            server = await self._open()
-            heartbeats = await self._open_heartbeat()
+            server, self.port = await listen_tcp(
+                self._connected, self._listen, setting=_SETTING, tls=self._tls, read_bytes=READ_BYTES
+            )
+            answers = _HeartbeatAnswers(self.parts.metrics)
+            host, _ = split_listen(self._listen)
+            heartbeats, _ = await listen_udp(answers, (host, self.port), setting=_SETTING)
             log.info("forward input listens", port=self.port, tls=self._tls is not None, keys=self.parts.access.asks)
             try:
                 await self._stopping.wait()
@@ -133,32 +138,6 @@ class ForwardServer:
             client.stop()
         for client in clients:
             await client.read.wait()
-
-    async def _open(self) -> asyncio.Server:
-        host, port = split_listen(self._listen)
-        try:
-            server = await asyncio.start_server(
-                self._connected,
-                host,
-                port,
-                ssl=self._tls,
-                limit=READ_BYTES,
-                ssl_handshake_timeout=None if self._tls is None else _HANDSHAKE_SECONDS,
-            )
-        except OSError as error:
-            raise FatalError(f"AGENT_FORWARD_LISTEN: cannot listen on {self._listen}: {error.strerror}") from error
-        self.port = server.sockets[0].getsockname()[1]
-        return server
-
-    async def _open_heartbeat(self) -> asyncio.DatagramTransport:
-        host, _ = split_listen(self._listen)
-        try:
-            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: _HeartbeatAnswers(self.parts.metrics), local_addr=(host, self.port)
-            )
-        except OSError as error:
-            raise FatalError(f"AGENT_FORWARD_LISTEN: no UDP on {self._listen}: {error.strerror}") from error
-        return transport
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._group is None or self._stopping.is_set() or len(self._clients) >= self._limit:

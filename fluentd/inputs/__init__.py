@@ -3,6 +3,7 @@
 A client is answered when the queue has its lines durably, not before, and sends again what was not answered. So nothing
 is kept on disk here. Layers, in the order in which a line passes::
 
+    listening  TCP, TLS and UDP
     lines      a message and its time -> lines in the runtime's format
     source     a virtual source: a name of its own for each start of the process, offsets that count the bytes made
     ruling     secrets hidden, lines dropped and sampled, where there is a file of rules

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from fluentd.inputs.delivery import Delivery
 from fluentd.inputs.intake import Intake
+from fluentd.inputs.listening import listen_tcp, listen_udp
 from fluentd.inputs.metrics import InputMetrics
 from fluentd.syslog.batch import Batcher
 from fluentd.syslog.datagrams import NAME as UDP_NAME
@@ -19,7 +20,7 @@ from fluentd.syslog.metrics import DROPPED, SyslogMetrics
 from fluentd.syslog.naming import Naming, parse_rules
 from fluentd.syslog.settings import SyslogSettings
 from fluentd.syslog.times import zone_of
-from pipeline.errors import FatalError, SettingsError
+from pipeline.errors import SettingsError
 from pipeline.limits import KIB
 from pipeline.settings import split_listen
 
@@ -33,8 +34,6 @@ READ_BYTES: Final = 64 * KIB
 
 LAST_SECONDS: Final = 0.2
 """At a stop, a client that sends nothing for so long has no more on its way."""
-
-_HANDSHAKE_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +148,14 @@ class SyslogServer:
     async def run(self) -> None:
         """See `Input`."""
         async with asyncio.TaskGroup() as self._group:
-            server = None if self._listen is None else await self._open(self._listen)
-            udp = None if self._udp_listen is None else await self._open_udp(self._udp_listen)
+            server = udp = None
+            if self._listen is not None:
+                server, self.port = await listen_tcp(
+                    self._connected, self._listen, setting="AGENT_SYSLOG_LISTEN", tls=self._tls, read_bytes=READ_BYTES
+                )
+            if self._udp_listen is not None:
+                address = split_listen(self._udp_listen)
+                udp, self.udp_port = await listen_udp(self._datagrams, address, setting="AGENT_SYSLOG_UDP_LISTEN")
             log.info("syslog input listens", port=self.port, udp_port=self.udp_port, tls=self._tls is not None)
             try:
                 await self._stopping.wait()
@@ -169,32 +174,6 @@ class SyslogServer:
         for client in clients:
             await client.ended.wait()
         self._datagrams.flush()
-
-    async def _open(self, listen: str) -> asyncio.Server:
-        host, port = split_listen(listen)
-        try:
-            server = await asyncio.start_server(
-                self._connected,
-                host,
-                port,
-                ssl=self._tls,
-                limit=READ_BYTES,
-                ssl_handshake_timeout=None if self._tls is None else _HANDSHAKE_SECONDS,
-            )
-        except OSError as error:
-            raise FatalError(f"AGENT_SYSLOG_LISTEN: cannot listen on {listen}: {error.strerror}") from error
-        self.port = server.sockets[0].getsockname()[1]
-        return server
-
-    async def _open_udp(self, listen: str) -> asyncio.DatagramTransport:
-        try:
-            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: self._datagrams, local_addr=split_listen(listen)
-            )
-        except OSError as error:
-            raise FatalError(f"AGENT_SYSLOG_UDP_LISTEN: no UDP on {listen}: {error.strerror}") from error
-        self.udp_port = transport.get_extra_info("sockname")[1]
-        return transport
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._group is None or self._stopping.is_set() or len(self._clients) >= self._limit:
