@@ -169,6 +169,7 @@ class Source:
     resume: Mark | None = None
     persisted: bool = False
     missing_since: float = 0.0
+    _told: tuple[Position | Mark, Known] | None = None
 
     @classmethod
     def restored(cls, known: Known) -> "Source":
@@ -189,10 +190,13 @@ class Source:
         return (self.resume or self.position).find_in(content)
 
     def known(self) -> Known:
-        """What the checkpoint keeps."""
+        """What the checkpoint keeps; the same object while that is unchanged, since it is asked for at each scan."""
         acknowledged = self.acknowledged
-        mark = Mark.of(acknowledged) if isinstance(acknowledged, Position) else acknowledged
-        return Known(self.base, self.generation, self.id, self.ordinal, mark, self.size)
+        if self._told is None or self._told[0] is not acknowledged or self._told[1].size != self.size:
+            mark = Mark.of(acknowledged) if isinstance(acknowledged, Position) else acknowledged
+            known = Known(self.base, self.generation, self.id, self.ordinal, mark, self.size)
+            self._told = acknowledged, known
+        return self._told[1]
 
     @property
     def unread_bytes(self) -> int:
