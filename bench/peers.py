@@ -26,7 +26,8 @@ IDLE_FILES: Final = 500
 IDLE_BYTES: Final = 1024
 SETTLE_SECONDS: Final = 2.0
 BEFORE_IDLE_SECONDS: Final = 20.0
-IDLE_SECONDS: Final = 60.0
+IDLE_SECONDS: Final = 120.0
+"""A whole round of our agent: each two minutes it lists everything, whatever the kernel says."""
 
 Reader = Callable[[Node, str, Corpus], AbstractContextManager[ServiceProcess]]
 """Runs an agent, under a name of this run, inside the block: it has sent the whole corpus when the block begins."""
