@@ -86,7 +86,7 @@ async def test_a_backlog_is_read_by_turns_or_the_newest_first(
         put(sender, partition, outgoing)
 
     monkeypatch.setattr(Sender, "put", put_and_note)
-    agent = live(backlog=backlog)
+    agent = live(backlog=backlog, inflight_bytes=64 * MIB)  # room for all: a lane that is full gives its turns away
     data, hour_ago = _lines(24_000), time.time() - 3600
     for app in ("old", "new"):
         _log(agent, app).write_bytes(data)
