@@ -80,9 +80,11 @@ def keep_up(url: str) -> None:
 
 
 def delete(url: str, chance: random.Random) -> None:
-    """One deletion."""
+    """One deletion, asked for again when it is not known whether it took effect."""
     positions = {shard: chance.randint(0, 60) for shard in range(SHARDS)}
-    Tombstones.open(url, queue_id=QUEUE).add(f"app-{chance.randrange(4)}", positions)
+    app = f"app-{chance.randrange(4)}"
+    tombstones = repeated(lambda: Tombstones.open(url, queue_id=QUEUE))
+    repeated(lambda: tombstones.add(app, positions))
 
 
 def main(role: str, url: str, seed: str, failpoint: str = "") -> int:
