@@ -59,7 +59,7 @@ format: setup
 # Lock files name no host: the index is whatever the machine's pip is set up with.
 lock: setup
 	$(PY) -m pip install --quiet uv
-	for extra in agent logger monitor cli; do \
+	for extra in agent logger monitor cli operator; do \
 	  $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra $$extra pyproject.toml -o requirements/$$extra.lock; done
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements/dev.lock
 

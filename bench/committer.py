@@ -21,11 +21,11 @@ from prometheus_client import CollectorRegistry
 from logger.rows import SCHEMA
 from logger.settings import DAY_SECONDS
 from logger.table.retention import Retention
-from logger.table.store import open_store
 from logger.table.tombstones import Tombstones
 from logger.table.upkeep import Upkeep, UpkeepMetrics
 from logger.table.writer import IngestTable
 from pipeline.errors import StoreUnavailableError
+from pipeline.store import open_store
 
 QUEUE_ID: Final = "bench"
 ROWS: Final = 100

@@ -5,10 +5,10 @@ import asyncio
 import sys
 
 from logger import aggregator, commands
-from logger.ingest.gaps import GapName
 from logger.settings import LoggerSettings
 from pipeline.errors import PipelineError, SettingsError
 from pipeline.failpoints import arm
+from pipeline.lines.gaps import GapName
 from pipeline.service import run_service, set_up_log
 
 

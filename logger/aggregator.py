@@ -33,7 +33,6 @@ from logger.ingest.elsewhere import Elsewhere
 from logger.ingest.lag import LagCollector
 from logger.ingest.loop import Ingest
 from logger.ingest.metrics import HeadCollector, IngestMetrics
-from logger.ingest.resume import ShardState
 from logger.ingest.shard import Shard
 from logger.reading.peers import Peers
 from logger.reading.query import LogReader
@@ -44,6 +43,7 @@ from logger.table.tombstones import Tombstones
 from logger.table.upkeep import run_upkeep
 from logger.table.writer import IngestTable
 from pipeline.errors import QueueUnavailableError, SettingsError, StoreUnavailableError
+from pipeline.lines.resume import ShardState
 from pipeline.queue import GroupConsumer, open_group_consumer
 from pipeline.service import Health, listening
 from pipeline.settings import split_listen

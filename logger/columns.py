@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from logger.rows import SCHEMA, UINT16_CODES, Batch, ChunkFacts, lines_array
+from logger.rows import SCHEMA
 from pipeline.cri import STREAMS
 from pipeline.limits import KIB, MIB
+from pipeline.lines.batch import UINT16_CODES, Batch, ChunkFacts, lines_array
 
 _I64 = npt.NDArray[np.int64]
 _I32 = npt.NDArray[np.int32]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from logger.rows import Batch
+from pipeline.lines.batch import Batch
 
 _next_offset = attrgetter("next_offset")
 

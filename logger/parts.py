@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from logger.columns import Columns, Rows, rows_of
-from logger.rows import Batch, ChunkFacts
 from pipeline.limits import MIB
+from pipeline.lines.batch import Batch, ChunkFacts
 
 _I64 = npt.NDArray[np.int64]
 _I32 = npt.NDArray[np.int32]

@@ -20,6 +20,9 @@ PACK_MAGIC: Final = b"\x01"
 TABLE_DIRECTORY: Final = "logs"
 """The Delta table, below the store's root."""
 
+MONITOR_DIRECTORY: Final = "monitor"
+"""The monitors' states of shards, below the store's root."""
+
 STATE_DIRECTORY: Final = "_state"
 """The logger's resume states and tombstones, inside the table's folder: a Delta vacuum spares names with `_`."""
 

@@ -9,12 +9,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from logger.commands.shards import change_shard, open_both
-from logger.ingest.gaps import Gap, GapName, accept_gaps, find_gaps
-from logger.ingest.resume import ShardState, decode_state
 from logger.settings import LoggerSettings
 from logger.table.writer import IngestTable
 from pipeline.cri import format_time
 from pipeline.errors import FatalError
+from pipeline.lines.gaps import Gap, GapName, accept_gaps, find_gaps
+from pipeline.lines.resume import ShardState, decode_state
 
 HEADER = "gap\tbytes\tnode\tapp\tpod\tcontainer\trestart\tfile\theld_at"
 """Columns of a listing, one gap a line, separated by tabs."""

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import zstandard
 
-from logger.ingest.accept import check_pack
 from logger.ingest.deadtopic import GROUP as DEAD_LETTERS_GROUP
 from logger.ingest.deadtopic import DeadLetter, dead_letters_url, decode_letter
 from logger.settings import LoggerSettings
 from pipeline.errors import FormatError
 from pipeline.limits import MIB, PACK_BYTES
+from pipeline.lines.accept import check_pack
 from pipeline.pack import decode_pack
 from pipeline.queue import Consumer, Producer, open_consumer, open_producer
 

@@ -6,10 +6,10 @@ The loss of what lies between is said, and the shard's owner goes on from there.
 import asyncio
 
 from logger.commands.shards import change_shard, open_both
-from logger.ingest.resume import ShardState
 from logger.settings import LoggerSettings
 from logger.table.writer import IngestTable
 from pipeline.errors import FatalError
+from pipeline.lines.resume import ShardState
 
 
 async def skip(settings: LoggerSettings, shard: int) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from logger.aggregator import GROUP
-from logger.ingest.resume import ShardState, decode_state, encode_state
 from logger.settings import LoggerSettings
 from logger.table.writer import IngestTable
 from pipeline.errors import FatalError, FencedError
+from pipeline.lines.resume import ShardState, decode_state, encode_state
 from pipeline.queue import Consumer, open_consumer
 from pipeline.queue.sqlite.options import parse_url
 

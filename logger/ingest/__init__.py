@@ -1,11 +1,9 @@
 """From the queue to the head to the table: exact rows, committed once.
 
-Layers, lower ones know nothing of higher ones::
+What is new of a record and the lines of it are found by `pipeline.lines`. Layers, lower ones know nothing of higher
+ones::
 
-    resume, accepted            what a restart needs to go on exactly there; new bytes of a record
-    gaps, accept, inherit       what is missing; which bytes of a record are new; what other queues brought before
-    parse                       the runtime's lines of a buffer, as arrays
-    pending, join, assemble     lines out of pieces; order within a run; a batch of rows
+    inherit                     what other queues brought before
     metrics, deadletters        what is counted; records that are no packs, kept aside (deadtopic: by Kafka)
     shard                       records of a partition to batches
     threads, ownership          which shards are ours: taken, dropped, fenced

@@ -12,8 +12,8 @@ from typing import Final, Protocol
 import structlog
 
 from logger.head import Head
-from logger.ingest.resume import decode_summary
 from pipeline.errors import StoreUnavailableError
+from pipeline.lines.resume import decode_summary
 
 log = structlog.get_logger()
 

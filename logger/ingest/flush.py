@@ -21,12 +21,12 @@ from logger.head import Head
 from logger.ingest.deadletters import KeepsBadRecords
 from logger.ingest.metrics import IngestMetrics
 from logger.ingest.ownership import Ownership
-from logger.ingest.resume import encode_state
 from logger.ingest.threads import Threads
 from logger.parts import SortedRows, flush_parts
-from logger.rows import Batch
 from pipeline.errors import FencedError, QueueUnavailableError, StoreUnavailableError
 from pipeline.failpoints import failpoint
+from pipeline.lines.batch import Batch
+from pipeline.lines.resume import encode_state
 from pipeline.queue import Consumer
 from pipeline.service import Health
 

@@ -5,8 +5,8 @@ Pure.
 
 from collections.abc import Iterable, Mapping
 
-from logger.ingest.accepted import RunKey, run_key
-from logger.ingest.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
+from pipeline.lines.accepted import RunKey, run_key
+from pipeline.lines.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
 
 
 def newest_runs(states: Iterable[ShardState]) -> dict[RunKey, RunState]:

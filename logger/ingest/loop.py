@@ -29,12 +29,12 @@ from logger.ingest.deadletters import KeepsBadRecords
 from logger.ingest.flush import CommitsRows, Flush, pause
 from logger.ingest.metrics import IngestMetrics
 from logger.ingest.ownership import Ownership, TakesShards
-from logger.ingest.resume import ShardState
 from logger.ingest.shard import Shard
 from logger.ingest.threads import Threads
 from pipeline.errors import OffsetOutOfRangeError, QueueUnavailableError
 from pipeline.failpoints import failpoint
 from pipeline.limits import MIB
+from pipeline.lines.resume import ShardState
 from pipeline.queue import GroupConsumer, Record
 from pipeline.service import Health
 

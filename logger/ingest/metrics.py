@@ -9,9 +9,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from logger.head import Head
-from logger.ingest.accepted import Accepted
-from logger.ingest.assemble import Assembled
-from logger.ingest.gaps import Gaps
+from pipeline.lines.accepted import Accepted
+from pipeline.lines.assemble import Assembled
+from pipeline.lines.gaps import Gaps
 
 _NS = 1_000_000_000
 _COMMIT_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

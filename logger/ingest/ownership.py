@@ -28,7 +28,6 @@ from logger.head import Head
 from logger.ingest.deadletters import KeepsBadRecords
 from logger.ingest.inherit import close_gaps, newest_runs, take_newer
 from logger.ingest.metrics import IngestMetrics
-from logger.ingest.resume import ShardState, decode_state
 from logger.ingest.shard import Shard
 from logger.ingest.threads import Threads
 from pipeline.errors import (
@@ -38,6 +37,7 @@ from pipeline.errors import (
     QueueUnavailableError,
     StoreUnavailableError,
 )
+from pipeline.lines.resume import ShardState, decode_state
 from pipeline.queue import GroupConsumer
 from pipeline.service import Health
 

@@ -7,16 +7,16 @@ from typing import Final
 import structlog
 import zstandard
 
-from logger.ingest.accept import Progress, check_pack
-from logger.ingest.accepted import RunKey
-from logger.ingest.assemble import assemble
 from logger.ingest.deadletters import KeepsBadRecords
-from logger.ingest.gaps import Gaps
 from logger.ingest.metrics import IngestMetrics
-from logger.ingest.resume import RunState, ShardState
-from logger.rows import Batch
 from pipeline.errors import FormatError
 from pipeline.limits import MIB
+from pipeline.lines.accept import Progress, check_pack
+from pipeline.lines.accepted import RunKey
+from pipeline.lines.assemble import assemble
+from pipeline.lines.batch import Batch
+from pipeline.lines.gaps import Gaps
+from pipeline.lines.resume import RunState, ShardState
 from pipeline.pack import PackBody, decode_pack
 from pipeline.queue import Record
 
@@ -77,15 +77,15 @@ class Shard:
         return self._progress.state()
 
     def heartbeats(self) -> dict[str, int]:
-        """See `logger.ingest.accept.Progress.heartbeats`."""
+        """See `pipeline.lines.accept.Progress.heartbeats`."""
         return self._progress.heartbeats()
 
     def gaps(self) -> Gaps:
-        """See `logger.ingest.accept.Progress.gaps`."""
+        """See `pipeline.lines.accept.Progress.gaps`."""
         return self._progress.gaps()
 
     def inherit(self, runs: Mapping[RunKey, RunState]) -> None:
-        """See `logger.ingest.accept.Progress.inherit`."""
+        """See `pipeline.lines.accept.Progress.inherit`."""
         self._progress.inherit(runs)
 
     def skip_to(self, offset: int) -> None:

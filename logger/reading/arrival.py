@@ -11,8 +11,9 @@ from logger.reading.headpiece import batch_keys
 from logger.reading.lines import integers, taken
 from logger.reading.merge import sort_keys, source_halves
 from logger.reading.pieces import ReadsTable, Rows
-from logger.rows import SCHEMA, Batch
+from logger.rows import SCHEMA
 from logger.table.snapshot import FileEntry, Snapshot
+from pipeline.lines.batch import Batch
 
 WINDOW_ROWS: Final = 4096
 """Most rows of one window, unless a single record has more."""

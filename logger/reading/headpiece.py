@@ -12,7 +12,8 @@ from logger.columns import batch_table
 from logger.reading.lines import taken
 from logger.reading.merge import Keys, sort_keys
 from logger.reading.pieces import Deleted, Reach, Rows
-from logger.rows import SCHEMA, Batch, ChunkFacts
+from logger.rows import SCHEMA
+from pipeline.lines.batch import Batch, ChunkFacts
 
 HEAD_PIECE_ROWS: Final = 4096
 """A piece is closed at the batch that brings it to so many rows."""

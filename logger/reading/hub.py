@@ -21,7 +21,7 @@ from logger.reading.peers import Peers
 from logger.reading.peersfeed import Feed, Feeds
 from logger.reading.pieces import Rows
 from logger.reading.pinned import ReadsHead
-from logger.rows import Batch
+from pipeline.lines.batch import Batch
 
 SEGMENT_ROWS: Final = 256
 """Lines that are made at a time on the event loop: about two milliseconds."""

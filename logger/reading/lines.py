@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from logger.reading.cursor import ReadingKey
-from logger.rows import Batch
 from pipeline.cri import STREAMS
+from pipeline.lines.batch import Batch
 
 
 class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -36,9 +36,9 @@ from logger.reading.peerswire import (
     decode,
     encode,
 )
-from logger.rows import Batch
 from pipeline.errors import QueueUnavailableError, RetriableError
 from pipeline.limits import KIB, MIB
+from pipeline.lines.batch import Batch
 
 log = structlog.get_logger()
 

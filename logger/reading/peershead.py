@@ -39,9 +39,10 @@ from logger.reading.pinned import ReadsHead
 from logger.reading.scan import PieceScan, Wanted
 from logger.reading.search import compile_regex
 from logger.reading.summary import summaries
-from logger.rows import SCHEMA, Batch
+from logger.rows import SCHEMA
 from logger.table.snapshot import Snapshot
 from pipeline.limits import MIB
+from pipeline.lines.batch import Batch
 
 FRAME_ROWS: Final = 4096
 """A frame of arrivals is closed at the batch that brings it to so many rows,"""

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from logger.reading.cursor import ReadingKey
-from logger.rows import SCHEMA, Batch, ChunkFacts
+from logger.rows import SCHEMA
+from pipeline.lines.batch import Batch, ChunkFacts
 
 PREFIX: Final = "/peer/v1"
 ROWS: Final = f"{PREFIX}/rows"

@@ -11,9 +11,9 @@ from logger.reading.peerstakeover import Takeover
 from logger.reading.peersview import OtherHeads, StaleViewError
 from logger.reading.peerswire import ANYWHERE
 from logger.reading.pieces import Deleted, Piece, ReadsTable, TablePiece
-from logger.rows import Batch
 from logger.table.snapshot import Snapshot
 from pipeline.errors import StoreUnavailableError
+from pipeline.lines.batch import Batch
 
 _PIN_ATTEMPTS: Final = 5
 

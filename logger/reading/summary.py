@@ -7,8 +7,8 @@ import numpy as np
 
 from logger.reading.lines import integers
 from logger.reading.pieces import Deleted, Reach, ReadsTable
-from logger.rows import Batch
 from logger.table.snapshot import FileEntry, Snapshot
+from pipeline.lines.batch import Batch
 
 
 @dataclass(frozen=True, slots=True)

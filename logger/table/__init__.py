@@ -1,8 +1,7 @@
 """The Delta table: commits, pinned snapshots, deletion, merging, retention.
 
-Layers, lower ones know nothing of higher ones::
+Objects lie in a `pipeline.store`. Layers, lower ones know nothing of higher ones::
 
-    store                        small objects and files: in a folder (folder), in a bucket (bucket, diskcache)
     snapshot, damage             what the table has at one version; what stands in for a file that cannot be read
     datafile, readfile           rows to a Parquet file and back, with an index of its apps
     state, deltalog, actions     resume states; the log's entries, read and made

@@ -20,10 +20,10 @@ import zstandard
 from logger.table.catalog import AppIndex
 from logger.table.snapshot import FileEntry
 from logger.table.state import new_id
-from logger.table.store import ObjectFact, Store
 from pipeline.errors import FormatError
 from pipeline.limits import MIB
 from pipeline.names import STATE_DIRECTORY
+from pipeline.store import ObjectFact, Store
 
 log = structlog.get_logger()
 

@@ -20,8 +20,8 @@ from logger.rows import SCHEMA
 from logger.table.actions import PARTITION, Action, encode_entry, encode_table
 from logger.table.datafile import STATISTICS
 from logger.table.deltalog import EMPTY, LOG_FOLDER, LogFollower, LogState, checkpoint_name, entry_name, last_checkpoint
-from logger.table.store import Store
 from pipeline.errors import StoreUnavailableError
+from pipeline.store import Store
 
 log = structlog.get_logger()
 

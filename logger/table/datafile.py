@@ -20,8 +20,8 @@ from logger.parts import Part, tables_of
 from logger.rows import SCHEMA
 from logger.table.catalog import INDEX_KEY, AppIndex, encode_index
 from logger.table.snapshot import FileEntry
-from logger.table.store import Store
 from pipeline.limits import MIB
+from pipeline.store import Store
 
 ROW_GROUP_BYTES: Final = 2 * MIB
 """Data of one row group: what a reader of the last 100 lines has to decode. Smaller ones cost CPU and footers."""

@@ -17,8 +17,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from logger.table.store import Store
 from pipeline.errors import FormatError, StoreUnavailableError
+from pipeline.store import Store
 
 LOG_FOLDER: Final = "_delta_log"
 _CHECKPOINT = re.compile(rf"{LOG_FOLDER}/(\d{{20}})\.checkpoint\.parquet")

@@ -13,10 +13,10 @@ import pyarrow as pa
 from logger.table.deltalog import LogFollower
 from logger.table.readfile import FileReader
 from logger.table.snapshot import FileEntry, Snapshot
-from logger.table.store import GoneError, Store, open_store
 from logger.table.view import View
 from logger.table.writer import ATTEMPTS
 from pipeline.errors import FormatError, StoreUnavailableError
+from pipeline.store import GoneError, Store, open_store
 
 
 class TableReader:
@@ -38,7 +38,7 @@ class TableReader:
         """Open the table for reading; one that is not there yet reads as empty, at version -1.
 
         Args:
-            store_url: See `logger.table.store.open_store`.
+            store_url: See `pipeline.store.open_store`.
             queue_id: The queue that a snapshot's positions refer to.
             cache: Folder for what was read from a bucket; `None` for no cache.
             cache_bytes: Most bytes of it.

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from logger.table.catalog import INDEX_KEY, decode_entry
 from logger.table.snapshot import FileEntry
-from logger.table.store import Span, Store
 from pipeline.errors import FormatError, StoreUnavailableError
 from pipeline.limits import KIB, MIB
+from pipeline.store import Span, Store
 
 FOOTER_CACHE_BYTES: Final = 64 * MIB
 """Of footers as they are on disk; in memory they take about three times as much. A file of 64 MB has one of 0.2 MB."""

@@ -17,10 +17,10 @@ from logger.rows import SCHEMA
 from logger.table.datafile import writing_data_file
 from logger.table.readfile import FileReader
 from logger.table.snapshot import AppRange, FileEntry
-from logger.table.store import Store
 from logger.table.tombstones import EVERYWHERE
 from pipeline.errors import FormatError
 from pipeline.limits import MIB
+from pipeline.store import Store
 
 WINDOW_BYTES: Final = 16 * MIB
 """Rows that are sorted at a time. Beside it, a row group of each input is held."""

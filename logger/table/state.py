@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from logger.table.store import Store
 from pipeline.errors import FormatError
 from pipeline.names import STATE_DIRECTORY
+from pipeline.store import Store
 
 UNREFERENCED_SECONDS: Final = 3600
 """A state that no transaction names is kept this long: a commit that is under way may be about to name it."""

@@ -16,9 +16,9 @@ import msgspec
 
 from logger.table.snapshot import FileEntry
 from logger.table.state import new_id
-from logger.table.store import Store, open_store
 from pipeline.errors import FormatError
 from pipeline.names import STATE_DIRECTORY
+from pipeline.store import Store, open_store
 
 FOLDER: Final = f"{STATE_DIRECTORY}/tombstones"
 _MAGIC: Final = b"\x01"

@@ -25,7 +25,6 @@ from logger.table.retention import Retention
 from logger.table.rewrite import Doomed, Rewritten, below, rewrite
 from logger.table.snapshot import FileEntry, Snapshot
 from logger.table.state import new_id
-from logger.table.store import Store, open_store
 from logger.table.tombstones import Tombstone, Tombstones
 from logger.table.vacuum import vacuum
 from logger.table.view import View
@@ -34,6 +33,7 @@ from pipeline.errors import FormatError, RetriableError
 from pipeline.failpoints import failpoint
 from pipeline.limits import MIB
 from pipeline.service import Health
+from pipeline.store import Store, open_store
 
 log = structlog.get_logger()
 

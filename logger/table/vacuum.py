@@ -11,9 +11,9 @@ from typing import Final
 from logger.table.catalogfile import FOLDER as CATALOG_FOLDER
 from logger.table.deltalog import LOG_FOLDER, LogState, read_removals
 from logger.table.state import sweep_states
-from logger.table.store import TEMPORARY_SUFFIX, ObjectFact, Store
 from logger.table.tombstones import FOLDER as TOMBSTONE_FOLDER
 from pipeline.names import STATE_DIRECTORY
+from pipeline.store import TEMPORARY_SUFFIX, ObjectFact, Store
 
 PINNED_SECONDS: Final = 2 * 3600
 ORPHAN_SECONDS: Final = 6 * 3600

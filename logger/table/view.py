@@ -11,8 +11,8 @@ from logger.table.damage import stand_in
 from logger.table.deltalog import LogState, read_statistics
 from logger.table.readfile import read_entry
 from logger.table.snapshot import FileEntry, Snapshot, change_catalog
-from logger.table.store import GoneError, Store
 from pipeline.errors import FormatError
+from pipeline.store import GoneError, Store
 
 log = structlog.get_logger()
 

@@ -28,10 +28,10 @@ from logger.table.datafile import write_data_file
 from logger.table.deltalog import LogState
 from logger.table.snapshot import FileEntry
 from logger.table.state import UNREFERENCED_SECONDS, id_ms, new_id, read_state, write_state
-from logger.table.store import Store, open_store
 from logger.table.view import other_queues, position_id, standing, state_id
 from pipeline.errors import FencedError, StoreUnavailableError
 from pipeline.failpoints import failpoint
+from pipeline.store import Store, open_store
 
 log = structlog.get_logger()
 

@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry
 
 from logger.ingest.deadletters import DeadLetters
 from logger.ingest.metrics import IngestMetrics
-from logger.ingest.resume import ShardState
 from logger.ingest.shard import Shard
 from pipeline.chunk import Chunk
 from pipeline.cri import STDERR, STDOUT, STREAMS
 from pipeline.limits import PACK_RAW_BYTES
+from pipeline.lines.resume import ShardState
 from pipeline.pack import encode_pack, encoded_size
 from pipeline.queue import Record
 

@@ -20,10 +20,10 @@ from fluentd.rules.secrets import PACKS
 from logger.columns import messages_of
 from logger.ingest.deadletters import DeadLetters
 from logger.ingest.metrics import IngestMetrics
-from logger.ingest.resume import ShardState
 from logger.ingest.shard import Shard
-from logger.rows import Batch
 from pipeline.chunk import Chunk, Origin
+from pipeline.lines.batch import Batch
+from pipeline.lines.resume import ShardState
 from pipeline.pack import encode_pack
 from pipeline.queue import Record
 

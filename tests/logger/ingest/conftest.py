@@ -19,14 +19,14 @@ from logger.head import Head
 from logger.ingest.deadletters import DeadLetters
 from logger.ingest.loop import Ingest
 from logger.ingest.metrics import HeadCollector, IngestMetrics
-from logger.ingest.resume import ShardState, decode_state, encode_state
 from logger.ingest.shard import Shard
-from logger.rows import Batch
 from logger.table.reader import TableReader
 from logger.table.writer import IngestTable
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.cri import STDOUT, parse_header
 from pipeline.limits import LINE_BYTES
+from pipeline.lines.batch import Batch
+from pipeline.lines.resume import ShardState, decode_state, encode_state
 from pipeline.pack import encode_pack
 from pipeline.queue import GroupConsumer, Producer, Record, open_group_consumer, open_producer
 from pipeline.service import Health

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from logger.ingest.gaps import Gaps
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.cri import format_line, format_time
+from pipeline.lines.gaps import Gaps
 
 T0 = 1_790_000_000_000_000_000
 DAY = 86_400 * 10**9

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from logger.ingest.assemble import AHEAD_NS
 from logger.ingest.inherit import newest_runs
-from logger.ingest.resume import decode_state, encode_state
 from logger.table.writer import IngestTable
 from pipeline.chunk import Flag
 from pipeline.cri import STDERR, format_line, format_time
+from pipeline.lines.assemble import AHEAD_NS
+from pipeline.lines.resume import decode_state, encode_state
 
 T0 = 1_790_000_000_123_456_781
 NOW_NS = 1_790_000_000_000_000_000  # when the fixture's queue takes records
@@ -122,7 +122,7 @@ def test_a_line_that_its_writer_left_without_an_end_holds_for_a_minute_and_is_sh
 def test_a_line_that_was_shown_early_for_want_of_memory_holds_as_long_as_any(
     feed: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("logger.ingest.pending._PENDING_BYTES", 3)
+    monkeypatch.setattr("pipeline.lines.pending._PENDING_BYTES", 3)
     file = _line(5, b"begins ", partial=True)
     feed.send(run.chunk(file, 0, len(file)), heartbeat_ns=T0 + 100)
     assert (feed.shard.heartbeats(), len(feed.rows())) == ({"n1": T0 + 5}, 1)

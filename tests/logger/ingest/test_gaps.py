@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from logger.ingest.gaps import GapName, Gaps, accept_gaps, find_gaps
-from logger.ingest.resume import ShardState, decode_state, encode_state
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FatalError
+from pipeline.lines.gaps import GapName, Gaps, accept_gaps, find_gaps
+from pipeline.lines.resume import ShardState, decode_state, encode_state
 
 T0 = 1_790_000_000_000_000_000
 FILE = b"".join(format_line(format_time(T0 + 1000 * i), 0, b"line %d" % i) for i in range(12))

@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from logger.ingest.resume import ShardState, encode_state
 from logger.table.writer import IngestTable
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FencedError, FormatError, OffsetOutOfRangeError, StoreUnavailableError
+from pipeline.lines.resume import ShardState, encode_state
 from pipeline.queue import GroupConsumer, Record
 
 T0 = 1_790_000_000_000_000_000

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.ingest.accept import Progress
-from logger.ingest.assemble import assemble
-from logger.ingest.resume import ShardState
 from pipeline.chunk import Flag
 from pipeline.cri import STDERR, STDOUT, format_line, format_time
 from pipeline.limits import LINE_BYTES
+from pipeline.lines.accept import Progress
+from pipeline.lines.assemble import assemble
+from pipeline.lines.resume import ShardState
 from pipeline.pack import Header, PackBody
 
 T0 = 1_790_000_000_000_000_000

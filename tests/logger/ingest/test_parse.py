@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.ingest.parse import parse_lines
 from pipeline.cri import format_line, format_time, parse_header
+from pipeline.lines.parse import parse_lines
 
 _MANY = 70
 """So many lines of a kind are parsed as arrays, fewer one by one."""

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from logger.ingest.gaps import Gaps, find_gaps, gap_bytes
 from logger.ingest.inherit import close_gaps, newest_runs, take_newer
-from logger.ingest.resume import decode_state, encode_state
 from pipeline.chunk import Chunk, Flag
 from pipeline.cri import format_line, format_time
+from pipeline.lines.gaps import Gaps, find_gaps, gap_bytes
+from pipeline.lines.resume import decode_state, encode_state
 
 T0 = 1_790_000_000_000_000_000
 FILES = [

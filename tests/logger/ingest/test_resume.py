@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logger.ingest.resume import ShardState, decode_state, encode_state
 from pipeline.chunk import Flag
 from pipeline.cri import format_line, format_time
 from pipeline.errors import FormatError
+from pipeline.lines.resume import ShardState, decode_state, encode_state
 
 T0 = 1_790_000_000_000_000_000
 

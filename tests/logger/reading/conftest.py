@@ -19,11 +19,11 @@ from logger.head import Head
 from logger.parts import flush_parts
 from logger.reading.peers import Peers
 from logger.reading.query import LogReader
-from logger.rows import Batch, ChunkFacts
 from logger.settings import LoggerSettings
 from logger.table.reader import TableReader
 from logger.table.tombstones import Tombstones
 from logger.table.writer import IngestTable
+from pipeline.lines.batch import Batch, ChunkFacts
 from pipeline.service import Health, listening
 
 DAY_NS = 1_795_478_400_000_000_000  # 2026-11-24T00:00:00Z

@@ -11,12 +11,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from logger.table.retention import Retention
-from logger.table.store import open_store
 from logger.table.tombstones import Tombstones
 from logger.table.upkeep import Upkeep, UpkeepMetrics
 from logger.table.writer import IngestTable
 from pipeline.errors import FencedError, StoreUnavailableError
 from pipeline.failpoints import arm
+from pipeline.store import open_store
 
 QUEUE = "queue-1"
 SHARDS = 6

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from logger.rows import SCHEMA
-from logger.table.store import Store, open_store
+from pipeline.store import Store, open_store
 
 Name = tuple[int, int, int]
 """A row of these tests: shard, queue offset, number within the record."""

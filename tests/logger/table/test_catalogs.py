@@ -10,15 +10,15 @@ from prometheus_client import CollectorRegistry
 import logger.table.writer
 from logger.table.catalogfile import FOLDER, Catalogs, decode_catalog, encode_catalog
 from logger.table.deltalog import last_checkpoint, read_log
-from logger.table.folder import FolderStore
 from logger.table.reader import TableReader
 from logger.table.readfile import read_entry
 from logger.table.retention import Retention
-from logger.table.store import Store, open_store
 from logger.table.tombstones import Tombstones
 from logger.table.upkeep import DamagedFileError, Upkeep, UpkeepMetrics
 from logger.table.writer import IngestTable
 from pipeline.errors import FormatError, StoreUnavailableError
+from pipeline.store import Store, open_store
+from pipeline.store.folder import FolderStore
 
 QUEUE = "queue-1"
 DATES = ("2026-11-22", "2026-11-23", "2026-11-24")

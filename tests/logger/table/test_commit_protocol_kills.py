@@ -15,9 +15,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from logger.table.retention import Retention
-from logger.table.store import open_store
 from logger.table.tombstones import Tombstones
 from logger.table.upkeep import Upkeep, UpkeepMetrics
+from pipeline.store import open_store
 
 ACTOR = Path(__file__).with_name("actor.py")
 POINTS = (

@@ -18,11 +18,11 @@ from prometheus_client import CollectorRegistry
 import logger.table.upkeep
 import logger.table.writer
 from logger.table.retention import Retention
-from logger.table.store import open_store
 from logger.table.tombstones import Tombstones
 from logger.table.upkeep import Upkeep, UpkeepMetrics
 from logger.table.writer import IngestTable
 from pipeline.errors import FencedError
+from pipeline.store import open_store
 
 QUEUE = "0123-queue"
 SHARDS = 4

@@ -17,9 +17,9 @@ from logger.table.datafile import row_group_ends, write_data_file
 from logger.table.readfile import FileReader, read_entry
 from logger.table.rewrite import rewrite
 from logger.table.snapshot import FileEntry, Snapshot, change_catalog
-from logger.table.store import Store
 from logger.table.tombstones import EVERYWHERE
 from pipeline.errors import FormatError
+from pipeline.store import Store
 
 DATE = "2026-11-24"
 OLD_INDEX = b"KLUv/SBltQEAlAKWAaVxdWV1ZWOSoWGhYsRQAgABAAoABQAUAAUACQAFABUABQCRkwEABAoUAAMYY4wxxlgY"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from logger.table.diskcache import DiskCache
+from pipeline.store.diskcache import DiskCache
 
 
 def test_a_ring_keeps_what_is_newest_within_its_bound(tmp_path: Path) -> None:

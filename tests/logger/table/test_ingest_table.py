@@ -13,11 +13,11 @@ import pytest
 
 import logger.table.writer
 from logger.table.commit import CommitRefusedError, LogWriter
-from logger.table.folder import FolderStore
 from logger.table.reader import TableReader
 from logger.table.state import UNREFERENCED_SECONDS
 from logger.table.writer import IngestTable
 from pipeline.errors import FencedError, SettingsError, StoreUnavailableError
+from pipeline.store.folder import FolderStore
 
 QUEUE = "queue-1"
 DATE = "2026-11-24"

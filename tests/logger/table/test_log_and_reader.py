@@ -16,9 +16,9 @@ from logger.table.datafile import write_data_file
 from logger.table.deltalog import read_log
 from logger.table.reader import TableReader
 from logger.table.readfile import FileReader
-from logger.table.store import Store
 from logger.table.writer import IngestTable
 from pipeline.errors import FormatError, StoreUnavailableError
+from pipeline.store import Store
 
 QUEUE = "queue-1"
 DATE = "2026-11-24"

@@ -18,13 +18,13 @@ from logger.table.reader import TableReader
 from logger.table.retention import Retention
 from logger.table.snapshot import FileEntry, Snapshot
 from logger.table.state import write_state
-from logger.table.store import Store, open_store
 from logger.table.tombstones import EVERYWHERE, FOLDER, Tombstones
 from logger.table.upkeep import Upkeep, UpkeepMetrics, run_upkeep
 from logger.table.vacuum import ORPHAN_SECONDS, PINNED_SECONDS, vacuum
 from logger.table.writer import IngestTable
 from pipeline.errors import FormatError
 from pipeline.service import Health
+from pipeline.store import Store, open_store
 
 QUEUE = "queue-1"
 TODAY = "2026-11-24"

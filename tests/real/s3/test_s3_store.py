@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logger.table.store import GoneError, Store, open_store
 from pipeline.errors import FormatError, SettingsError, StoreUnavailableError
+from pipeline.store import GoneError, Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

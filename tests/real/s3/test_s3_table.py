@@ -17,9 +17,9 @@ import logger.table.upkeep
 import logger.table.writer
 from logger.table.commit import LogWriter
 from logger.table.reader import TableReader
-from logger.table.store import open_store
 from logger.table.writer import IngestTable
 from pipeline.errors import FencedError, StoreUnavailableError
+from pipeline.store import open_store
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

@@ -16,13 +16,13 @@ from logger.ingest import ownership
 from logger.ingest.deadletters import DeadLetters
 from logger.ingest.loop import Ingest
 from logger.ingest.metrics import IngestMetrics
-from logger.ingest.resume import ShardState
 from logger.ingest.shard import Shard
 from logger.table.reader import TableReader
 from logger.table.writer import IngestTable
 from pipeline.chunk import Chunk
 from pipeline.cri import format_line, format_time
 from pipeline.errors import OffsetOutOfRangeError
+from pipeline.lines.resume import ShardState
 from pipeline.pack import encode_pack
 from pipeline.queue import Assignment, Consumer, Producer, Record, open_consumer, open_producer
 from pipeline.service import Health

@@ -10,11 +10,11 @@ from logger import commands
 from logger.__main__ import main
 from logger.commands import positions
 from logger.commands.gaps import _row
-from logger.ingest.gaps import Gap, GapName
 from logger.settings import LoggerSettings
 from logger.table.writer import IngestTable
 from pipeline.chunk import Origin
 from pipeline.errors import FatalError, FencedError
+from pipeline.lines.gaps import Gap, GapName
 from pipeline.pack import encode_pack
 from pipeline.queue import open_consumer
 

@@ -7,11 +7,11 @@ import pytest
 import zstandard
 
 from logger.ingest.deadletters import DeadLetters
-from logger.ingest.resume import ShardState, encode_state
 from logger.ingest.shard import Shard
 from logger.parts import flush_parts
 from logger.table.writer import IngestTable
 from pipeline.errors import FatalError, QueueUnavailableError
+from pipeline.lines.resume import ShardState, encode_state
 from pipeline.pack import encode_pack
 from pipeline.queue import Record
 

@@ -1,4 +1,4 @@
-"""A table's place in an S3-compatible bucket; see `logger.table.store.Store`, which says what the methods do.
+"""A table's place in an S3-compatible bucket; see `pipeline.store.Store`, which says what the methods do.
 
 Endpoint, region, credentials and whether plain HTTP is allowed are the client library's own affair: it reads the usual
 AWS variables, and gives a request 30 s and a connection 5 s unless they say otherwise.
@@ -20,10 +20,10 @@ import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
-from logger.table.diskcache import DiskCache
-from logger.table.store import GoneError, ObjectFact, Span
 from pipeline.errors import FormatError, SettingsError, StoreUnavailableError
 from pipeline.limits import MIB
+from pipeline.store import GoneError, ObjectFact, Span
+from pipeline.store.diskcache import DiskCache
 
 if TYPE_CHECKING:  # not there at run time
     from obstore.store import RetryConfig

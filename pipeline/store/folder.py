@@ -1,4 +1,4 @@
-"""A table's folder on a local disk; see `logger.table.store.Store`, which says what the methods do."""
+"""A table's folder on a local disk; see `pipeline.store.Store`, which says what the methods do."""
 
 import contextlib
 import os
@@ -10,8 +10,8 @@ from typing import Final
 
 import pyarrow as pa
 
-from logger.table.store import TEMPORARY_SUFFIX, GoneError, ObjectFact, Span
 from pipeline.errors import StoreUnavailableError
+from pipeline.store import TEMPORARY_SUFFIX, GoneError, ObjectFact, Span
 
 _NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from logger.ingest.accept import UNKNOWN_ORDER_NS, Progress
-from logger.ingest.accepted import Accepted, Mark
-from logger.ingest.parse import Lines
-from logger.ingest.pending import UNPARSED, Fragment, JoinedRow, PendingLines
-from logger.ingest.resume import RunState
 from pipeline.limits import LINE_BYTES
+from pipeline.lines.accept import UNKNOWN_ORDER_NS, Progress
+from pipeline.lines.accepted import Accepted, Mark
+from pipeline.lines.parse import Lines
+from pipeline.lines.pending import UNPARSED, Fragment, JoinedRow, PendingLines
+from pipeline.lines.resume import RunState
 
 _I64 = npt.NDArray[np.int64]
 _Bools = npt.NDArray[np.bool_]
@@ -29,7 +29,7 @@ class Layout:
         counts: int64, how many lines each piece has.
         piece_of_line: int64, the piece of each line.
         offset: int64, where each line starts in its source.
-        marks: int64, `logger.ingest.accepted.Mark` of each piece.
+        marks: int64, `pipeline.lines.accepted.Mark` of each piece.
     """
 
     first: _I64

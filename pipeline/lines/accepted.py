@@ -1,4 +1,4 @@
-"""New bytes of records, as `logger.ingest.accept` found them and `logger.ingest.assemble` makes lines of them."""
+"""New bytes of records, as `pipeline.lines.accept` found them and `pipeline.lines.assemble` makes lines of them."""
 
 from dataclasses import dataclass, field
 from enum import IntFlag
@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from logger.ingest.resume import RunState, SourceState
-from logger.rows import ChunkFacts
 from pipeline.chunk import Flag, Origin
+from pipeline.lines.batch import ChunkFacts
+from pipeline.lines.resume import RunState, SourceState
 from pipeline.pack import Header
 
 RunKey = tuple[str, str, int]
@@ -161,7 +161,15 @@ def run_key(origin: Origin) -> RunKey:
 def facts_of(origin: Origin, source: bytes, ordinal: int) -> ChunkFacts:
     """What all rows share that come from there."""
     return ChunkFacts(
-        origin.app, origin.process, origin.release, origin.pod, origin.container, origin.node, source, ordinal
+        app=origin.app,
+        process=origin.process,
+        release=origin.release,
+        pod=origin.pod,
+        container=origin.container,
+        node=origin.node,
+        source=source,
+        ordinal=ordinal,
+        namespace=origin.namespace,
     )
 
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
-from logger.ingest.resume import RunState, ShardState
 from pipeline.chunk import Origin
 from pipeline.errors import FatalError
+from pipeline.lines.resume import RunState, ShardState
 
 _NAME: Final = re.compile(r"([0-9]{1,6}):((?:[0-9a-f]{2}){1,16}):([0-9]{1,19})-([0-9]{1,19})")
 

@@ -2,7 +2,7 @@
 
 Nearly all lines are whole, in order and parsed; they become rows as whole arrays. What is not (lines without a header,
 clocks that step back) is set right piece by piece, and lines that go on in another line, chunk, record or file are
-joined by `logger.ingest.join`, which only those batches enter that have any.
+joined by `pipeline.lines.join`, which only those batches enter that have any.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from logger.ingest.accept import Progress
-from logger.ingest.accepted import Accepted, Mark
-from logger.ingest.join import Joined, Layout, join_lines
-from logger.ingest.parse import Lines, parse_lines
-from logger.rows import Batch, ChunkFacts, lines_array
 from pipeline.cri import STDOUT
+from pipeline.lines.accept import Progress
+from pipeline.lines.accepted import Accepted, Mark
+from pipeline.lines.batch import Batch, ChunkFacts, lines_array
+from pipeline.lines.join import Joined, Layout, join_lines
+from pipeline.lines.parse import Lines, parse_lines
 
 _I64 = npt.NDArray[np.int64]
 

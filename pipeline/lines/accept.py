@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Final
 
-from logger.ingest.accepted import Accepted, Beat, Mark, RunKey, Tracked, facts_of, run_key
-from logger.ingest.gaps import Gaps, gap_bytes
-from logger.ingest.pending import PATIENCE_NS
-from logger.ingest.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
 from pipeline.chunk import Flag, Origin
 from pipeline.errors import FormatError
+from pipeline.lines.accepted import Accepted, Beat, Mark, RunKey, Tracked, facts_of, run_key
+from pipeline.lines.gaps import Gaps, gap_bytes
+from pipeline.lines.pending import PATIENCE_NS
+from pipeline.lines.resume import Hole, NodeState, RunState, ShardState, SourceState, copy_run
 from pipeline.pack import Header, PackBody
 
 UNKNOWN_ORDER_NS: Final = -(2**63)

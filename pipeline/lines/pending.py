@@ -11,12 +11,12 @@ from typing import Final
 
 import msgspec
 
-from logger.ingest.accepted import Beat, RunKey, facts_of, run_key
-from logger.ingest.resume import OpenLine, PendingLine, RunState
-from logger.rows import ChunkFacts
 from pipeline.chunk import Origin
 from pipeline.cri import STDOUT, parse_header
 from pipeline.limits import LINE_BYTES, MIB
+from pipeline.lines.accepted import Beat, RunKey, facts_of, run_key
+from pipeline.lines.batch import ChunkFacts
+from pipeline.lines.resume import OpenLine, PendingLine, RunState
 
 UNPARSED: Final = 2
 """Beside the two streams: where an open line without a header waits. Its row says `STDOUT`."""

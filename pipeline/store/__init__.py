@@ -1,8 +1,8 @@
-"""The seam between the table and what it is stored on.
+"""Where objects are kept: the seam between what is written down and the storage below it.
 
 A store holds named objects: data files, the Delta log's entries, and small objects under `_state/`. An object is
-written once, whole and durable, and never changed. `logger.table.folder` keeps them on a local disk,
-`logger.table.bucket` in an
+written once, whole and durable, and never changed. `pipeline.store.folder` keeps them on a local disk,
+`pipeline.store.bucket` in an
 S3-compatible bucket; nothing else knows the difference.
 """
 
@@ -114,11 +114,12 @@ class Store(Protocol):
         """Make objects durable that something else wrote; one that is no longer there is passed over."""
 
 
-def open_store(url: str, *, cache: Path | None = None, cache_bytes: int = 0) -> Store:
-    """Open the table's place in the store that `url` names.
+def open_store(url: str, *, directory: str = TABLE_DIRECTORY, cache: Path | None = None, cache_bytes: int = 0) -> Store:
+    """Open a place in the store that `url` names.
 
     Args:
         url: A folder's path or `file:///path`, which is made if it is not there; or `s3://bucket/prefix`.
+        directory: The place, below what `url` names; the table's by default.
         cache: Folder for the cache of a bucket's objects; `None` for no cache.
         cache_bytes: Most bytes that the cache takes.
 
@@ -128,17 +129,17 @@ def open_store(url: str, *, cache: Path | None = None, cache_bytes: int = 0) -> 
     """
     parts = urlsplit(url)
     if parts.scheme == "s3":
-        return _open_bucket(url, parts, cache=cache, cache_bytes=cache_bytes)
-    from logger.table.folder import open_folder  # noqa: PLC0415 - it imports this module
+        return _open_bucket(url, parts, directory=directory, cache=cache, cache_bytes=cache_bytes)
+    from pipeline.store.folder import open_folder  # noqa: PLC0415 - it imports this module
 
     if not url or (parts.scheme not in {"", "file"}) or (parts.scheme == "file" and parts.netloc):
         raise SettingsError(f"STORE_URL={url!r}: allowed are a folder's path, file:///path and s3://bucket/prefix")
-    return open_folder(Path(unquote(parts.path) if parts.scheme == "file" else url).absolute() / TABLE_DIRECTORY)
+    return open_folder(Path(unquote(parts.path) if parts.scheme == "file" else url).absolute() / directory)
 
 
-def _open_bucket(url: str, parts: SplitResult, *, cache: Path | None, cache_bytes: int) -> Store:
-    from logger.table.bucket import open_bucket  # noqa: PLC0415 - a logger with a folder need not load the client
-    from logger.table.diskcache import DiskCache  # noqa: PLC0415 - same
+def _open_bucket(url: str, parts: SplitResult, *, directory: str, cache: Path | None, cache_bytes: int) -> Store:
+    from pipeline.store.bucket import open_bucket  # noqa: PLC0415 - a logger with a folder need not load the client
+    from pipeline.store.diskcache import DiskCache  # noqa: PLC0415 - same
 
     if "@" in parts.netloc:  # not shown: it is a secret
         raise SettingsError("STORE_URL: credentials belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
@@ -149,4 +150,4 @@ def _open_bucket(url: str, parts: SplitResult, *, cache: Path | None, cache_byte
         kept = DiskCache(cache, limit_bytes=cache_bytes) if cache is not None and cache_bytes > 0 else None
     except OSError as error:
         raise SettingsError(f"LOGGER_CACHE={str(cache)!r}: {error}") from error
-    return open_bucket(parts.netloc, f"{prefix}/{TABLE_DIRECTORY}".strip("/"), cache=kept)
+    return open_bucket(parts.netloc, f"{prefix}/{directory}".strip("/"), cache=kept)
