@@ -91,15 +91,18 @@ class Samples:
         metric: The metric.
         sets: The distinct label sets.
         index: int32, which of `sets` each sample has.
+        row: int64, ascending: the batch's row that each sample comes from; a row may give several. What is kept and what
+            is beyond a budget goes by it, so that it does not depend on where a batch was cut.
         time_ns: int64, when it happened: the time of its line.
         values: float64, what it adds (counter), says (gauge) or observes (histogram, in base units); `None` when each
             sample is 1.
-        exemplars: A few traces, at most one for each label set.
+        exemplars: A few traces, at most one for each label set: of its last sample that has one.
     """
 
     metric: Metric
     sets: list[LabelSet]
     index: npt.NDArray[np.int32]
+    row: npt.NDArray[np.int64]
     time_ns: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64] | None = None
     exemplars: tuple[Exemplar, ...] = ()
