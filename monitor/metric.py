@@ -91,8 +91,8 @@ class Samples:
         metric: The metric.
         sets: The distinct label sets.
         index: int32, which of `sets` each sample has.
-        row: int64, ascending: the batch's row that each sample comes from; a row may give several. What is kept and what
-            is beyond a budget goes by it, so that it does not depend on where a batch was cut.
+        row: int64, ascending: the batch's row that each sample comes from; a row may give several. Which label sets are
+            kept and which are beyond a budget goes by it, so that it does not depend on where a batch was cut.
         time_ns: int64, when it happened: the time of its line.
         values: float64, what it adds (counter), says (gauge) or observes (histogram, in base units); `None` when each
             sample is 1.

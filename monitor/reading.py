@@ -70,8 +70,8 @@ class Answer:
         groups: Values of the labels asked `by`, to what is in the window; a group without samples is absent.
         unattributed: Samples in the window that wait for the pod at their upstream's address to be certain; they are in
             no group yet. 0 for a window that ends at or before the watermark.
-        overflowed: Samples in the window of label sets beyond a budget that may belong to what was asked for, and are in
-            no group: `match` names a label that they no longer have. Not 0: the groups are too small by up to as much.
+        overflowed: Samples in the window of label sets beyond a budget that may belong to what was asked for and are in
+            no group, since `match` names a label that they no longer have. The groups may lack up to as much.
     """
 
     metric: Metric
