@@ -34,3 +34,6 @@ RESUME_BYTES: Final = 64
 
 NAME_BYTES: Final = 253
 """Longest app, pod, container, node or namespace name: the longest name that Kubernetes allows."""
+
+POD_RULES_BYTES: Final = 4 * KIB
+"""Longest text of an app's own metric rules in an annotation of its pods; a longer one counts as none."""

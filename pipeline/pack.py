@@ -2,6 +2,7 @@
 
 Wire format, version 1: the byte 0x01, then one zstd frame that holds a msgpack array (see `PackBody`). Header and data
 of the chunks are kept apart, so that a reader parses all lines of a pack in one pass over one buffer, without a copy.
+Fields are only ever added at the end, with a default: a reader that does not know them passes them over.
 """
 
 import operator
@@ -16,6 +17,7 @@ from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.errors import FormatError
 from pipeline.limits import NAME_BYTES, PACK_BYTES, PACK_DECODED_BYTES, PACK_RAW_BYTES
 from pipeline.names import PACK_MAGIC
+from pipeline.podstatement import NO_NEWS, PodNews, PodStatement, check_statements
 
 HEADER_BYTES: Final = 64
 """What a header counts for against `PACK_RAW_BYTES`: source, five varints and the framing."""
@@ -52,6 +54,9 @@ class PackBody(msgspec.Struct, frozen=True, array_like=True):
         origins: The distinct origins of the chunks.
         headers: One for each chunk, in order.
         data: All chunks' data, one after the other.
+        pods: See `PodNews.statements`.
+        pods_complete: See `PodNews.complete`.
+        pods_ns: See `PodNews.known_ns`.
     """
 
     node: str
@@ -59,6 +64,9 @@ class PackBody(msgspec.Struct, frozen=True, array_like=True):
     origins: list[Origin]
     headers: list[Header]
     data: bytes
+    pods: tuple[PodStatement, ...] = ()
+    pods_complete: bool = False
+    pods_ns: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -76,7 +84,12 @@ def pack_is_full(raw_bytes: int) -> bool:
 
 
 def encode_pack(
-    chunks: Sequence[Chunk], *, node: str, heartbeat_ns: int = 0, compressor: zstandard.ZstdCompressor
+    chunks: Sequence[Chunk],
+    *,
+    node: str,
+    heartbeat_ns: int = 0,
+    news: PodNews = NO_NEWS,
+    compressor: zstandard.ZstdCompressor,
 ) -> bytes:
     """Encode chunks of one partition as one queue record.
 
@@ -84,6 +97,7 @@ def encode_pack(
         chunks: In the order in which they were read; may be empty when `heartbeat_ns` is set.
         node: The node whose agent made the pack.
         heartbeat_ns: See `PackBody`.
+        news: What is said about the node's pods.
         compressor: Reused by the caller, since making one costs more than compressing a small pack.
 
     Raises:
@@ -104,7 +118,8 @@ def encode_pack(
         )
         for chunk in chunks
     ]
-    body = PackBody(node, heartbeat_ns, list(origins), headers, b"".join([chunk.data for chunk in chunks]))
+    data = b"".join([chunk.data for chunk in chunks])
+    body = PackBody(node, heartbeat_ns, list(origins), headers, data, news.statements, news.complete, news.known_ns)
     record = PACK_MAGIC + compressor.compress(_encoder.encode(body))
     if len(record) > PACK_BYTES:
         raise FormatError(f"a pack of {len(record)} bytes is over the limit of {PACK_BYTES}")
@@ -133,6 +148,9 @@ def decode_pack(record: bytes, *, decompressor: zstandard.ZstdDecompressor) -> P
 def _validate(body: PackBody) -> None:
     if not 0 <= body.heartbeat_ns <= _INT64_MAX or len(body.node) > NAME_BYTES:
         raise FormatError("a heartbeat or a node's name is out of range")
+    if not 0 <= body.pods_ns <= _INT64_MAX or ((body.pods or body.pods_complete) and not body.pods_ns):
+        raise FormatError("what is said of pods has no time")
+    check_statements(body.pods)
     for origin in body.origins:
         _validate_origin(origin)
     total = 0

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.errors import FormatError
-from pipeline.limits import NAME_BYTES, PACK_BYTES, PACK_DECODED_BYTES
+from pipeline.limits import NAME_BYTES, PACK_BYTES, PACK_DECODED_BYTES, POD_RULES_BYTES
 from pipeline.names import PACK_MAGIC
 from pipeline.pack import Header, PackBody, chunks_of, decode_pack, encode_pack, encoded_size, pack_is_full
+from pipeline.podstatement import MOST_STATEMENTS, PodNews, PodStatement
 
 COMPRESSOR = zstandard.ZstdCompressor(level=1)
 DECOMPRESSOR = zstandard.ZstdDecompressor()
+POD = PodStatement("ns", "pod", "uid", "app", "web", "v3", ("10.0.0.1", "fd00::1"), (80,), 5, 9, "rules: []")
 ORIGIN = Origin("node", "demo", "demo-web-1", "uid", "web", 0, "demo", "web", "v3")
 
 names = st.text(max_size=NAME_BYTES)
@@ -83,6 +85,45 @@ def test_the_bytes_of_version_1_are_still_understood() -> None:
     ]
 
 
+VERSION_1_WITH_PODS = bytes.fromhex(
+    "0128b52ffd207c1d0300740598a16e059199a16ea26e73a3706f64a3756964a16302a3617070a3776562a27633919900c4107301"
+    "0a0c090204c400c402610a919b92a831302e302e302e31a7666430303a3a3191500509a972756c65733a205b5dc30b03005c19e0"
+    "2b43bd034f"
+)
+
+
+def test_the_bytes_of_version_1_with_statements_about_pods_are_still_understood() -> None:
+    body = decode(VERSION_1_WITH_PODS)
+    assert (body.pods, body.pods_complete, body.pods_ns) == ((POD,), True, 11)
+    assert [chunk.data for chunk in chunks_of(body)] == [b"a\n"]
+
+
+def test_statements_about_pods_come_back_as_they_were_made() -> None:
+    record = encode_pack([], node="n", news=PodNews((POD, POD), complete=True, known_ns=11), compressor=COMPRESSOR)
+    body = decode(record)
+    assert (body.pods, body.pods_complete, body.pods_ns) == ((POD, POD), True, 11)
+
+
+def test_a_pack_without_statements_says_nothing_of_pods() -> None:
+    body = decode(VERSION_1)
+    assert (body.pods, body.pods_complete, body.pods_ns) == ((), False, 0)
+
+
+class OldBody(msgspec.Struct, frozen=True, array_like=True):
+    """`PackBody` as it was before packs spoke of pods."""
+
+    node: str
+    heartbeat_ns: int
+    origins: list[Origin]
+    headers: list[Header]
+    data: bytes
+
+
+def test_a_reader_that_knows_nothing_of_pods_passes_over_what_is_said_of_them() -> None:
+    plain = DECOMPRESSOR.decompress(VERSION_1_WITH_PODS[1:])
+    assert msgspec.msgpack.decode(plain, type=OldBody).data == b"a\n"
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=300))
 @example(b"")
@@ -138,6 +179,15 @@ def origin(**changes: object) -> PackBody:
     return body(origins=[msgspec.structs.replace(ORIGIN, **changes)])
 
 
+def pod(**changes: object) -> PackBody:
+    return body(pods=(msgspec.structs.replace(POD, **changes),), pods_ns=11)
+
+
+def test_the_statement_that_the_table_below_changes_is_valid() -> None:
+    assert decode(frame(pod())) == pod()
+    assert decode(frame(pod(to_ns=0, rules=None, ports=()))).pods[0].to_ns == 0
+
+
 def test_the_body_that_the_table_below_changes_is_valid() -> None:
     assert decode(frame(body())) == body()
 
@@ -155,6 +205,26 @@ def test_the_body_that_the_table_below_changes_is_valid() -> None:
         origin(release="a" * (NAME_BYTES + 1)),
         origin(restart=2**31),
         origin(restart=-1),
+        body(pods_ns=-1),
+        body(pods_ns=2**63),
+        body(pods=(POD,)),
+        body(pods_complete=True),
+        body(pods=(POD,) * (MOST_STATEMENTS + 1), pods_ns=11),
+        pod(pod="p" * (NAME_BYTES + 1)),
+        pod(release="v" * (NAME_BYTES + 1)),
+        pod(ips=()),
+        pod(ips=("10.0.0.1",) * 9),
+        pod(ips=("10.0.0.256",)),
+        pod(ips=("FD00::1",)),
+        pod(ips=("fe80::1%eth0",)),
+        pod(ips=("web",)),
+        pod(ports=(0,)),
+        pod(ports=(2**16,)),
+        pod(ports=tuple(range(1, 66))),
+        pod(from_ns=-1),
+        pod(from_ns=10, to_ns=9),
+        pod(to_ns=2**63),
+        pod(rules="ä" * (POD_RULES_BYTES // 2 + 1)),
         header(origin=1),
         header(origin=-1),
         header(length=3),
