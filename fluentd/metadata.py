@@ -50,13 +50,13 @@ def _from_api_server(
     settings: AgentSettings, fallback: PodMetadata, *, changed: Callable[[], None], registry: CollectorRegistry
 ) -> Metadata:
     # Not above: 10 MB of client, which an agent without an API server does not need.
-    from fluentd.kubernetes.api import check_source, open_client  # noqa: PLC0415
     from fluentd.kubernetes.feed import PodFeed  # noqa: PLC0415
     from fluentd.kubernetes.kept import PodMemory  # noqa: PLC0415
     from fluentd.kubernetes.naming import Naming  # noqa: PLC0415
     from fluentd.kubernetes.pods import KnownPods  # noqa: PLC0415
+    from pipeline.apiserver import check_source, open_client  # noqa: PLC0415
 
-    check_source(settings.kubernetes)
+    check_source(settings.kubernetes, variable="AGENT_KUBERNETES")
     known = KnownPods(
         naming=Naming(
             node=settings.node,

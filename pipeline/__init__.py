@@ -7,6 +7,7 @@ Layers, lower ones know nothing of higher ones (enforced by import-linter, see `
     chunk, cri                     consecutive bytes of one container log file; the runtime's line format
     pack                           many chunks of one partition in one compressed queue record
     queue                          producer and consumer by partition and offset: SQLite here, Kafka elsewhere
+    apiserver                      the way to the Kubernetes API server
     settings, service              settings common to the services; logging, /healthz, /readyz, /metrics, shutdown
     up, __main__                   all services in one process (the only modules that import the services)
 """

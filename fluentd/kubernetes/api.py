@@ -1,32 +1,23 @@
 """Lists and watches the pods of one node. The API server's errors, and what is no answer at all, become ours."""
 
 import asyncio
-import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
 from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.exceptions import OpenApiException
-from kubernetes.aio.config import ConfigException, load_kube_config
-from kubernetes.aio.config.incluster_config import SERVICE_TOKEN_FILENAME, InClusterConfigLoader
+from kubernetes.aio.config import ConfigException
 
 from fluentd.kubernetes.facts import EVENTS, LIST, Event, Mark, Pod, PodList, PodMeta, Status
-from pipeline.errors import KubernetesUnavailableError, SettingsError
-
-IN_CLUSTER: Final = "in-cluster"
+from pipeline.errors import KubernetesUnavailableError
 
 MALFORMED: Final = "malformed"
 """Reason of an error: there was an answer, and it makes no sense."""
-
-ACCOUNT: Final = Path(SERVICE_TOKEN_FILENAME).parent
-"""Where a pod finds the token of its service account, read again each minute, and whom it may trust."""
 
 PAGE_PODS: Final = 100
 """Pods in one answer: a page of them takes 1 MB at most, usually 200 KB."""
@@ -173,42 +164,3 @@ def refusal(status: int, body: bytes, retry_after: str) -> Exception:
         reason=str(status) if status in _TOLD_APART else "other",
         retry_after_seconds=min(seconds, _MOST_RETRY_AFTER_SECONDS),
     )
-
-
-@asynccontextmanager
-async def open_client(source: str, *, account: Path = ACCOUNT) -> AsyncIterator[ApiClient]:
-    """Open a connection; everything that it needs (token, authority, address) is read now.
-
-    Args:
-        source: `IN_CLUSTER`, or the path of a kubeconfig file.
-        account: Folder of the service account's `token` and `ca.crt`, for `IN_CLUSTER`.
-
-    Raises:
-        KubernetesUnavailableError: What it needs is not there, or makes no sense.
-    """
-    configuration = Configuration()
-    try:
-        if source == IN_CLUSTER:
-            paths = {"token_filename": str(account / "token"), "cert_filename": str(account / "ca.crt")}
-            InClusterConfigLoader(**paths).load_and_set(configuration)
-        else:
-            await load_kube_config(source, client_configuration=configuration, persist_config=False)
-        client = ApiClient(configuration)
-    # A kubeconfig is read by code that trusts it: whatever it stumbles over is the file's fault.
-    except Exception as error:
-        raise KubernetesUnavailableError(f"no way to the API server: {error!r}", reason="configuration") from error
-    async with client:
-        yield client
-
-
-def check_source(source: str, *, account: Path = ACCOUNT) -> None:
-    """Whether there is a way to the API server at all; not whether it answers.
-
-    Raises:
-        SettingsError: There is none: what would be read is not what was asked for.
-    """
-    if source == IN_CLUSTER:
-        if not ((account / "token").is_file() and os.environ.get("KUBERNETES_SERVICE_HOST")):
-            raise SettingsError(f"AGENT_KUBERNETES={source}: this is no pod with a service account")
-    elif not Path(source).is_file():
-        raise SettingsError(f"AGENT_KUBERNETES={source}: not `off`, not `{IN_CLUSTER}` and no file")

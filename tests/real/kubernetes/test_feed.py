@@ -16,12 +16,12 @@ from demo.containers import Container
 from demo.controlplane import ControlPlane, token
 from fluentd.discovery import Place
 from fluentd.gate import Standing
-from fluentd.kubernetes.api import ACCOUNT, IN_CLUSTER, check_source, open_client
 from fluentd.kubernetes.feed import PodFeed
 from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
 from fluentd.pods import NameRules
 from fluentd.selection import LabelSelector, Selection
+from pipeline.apiserver import ACCOUNT, IN_CLUSTER, check_source, open_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 
@@ -170,7 +170,7 @@ async def test_a_service_account_whose_token_is_replaced_goes_on(
         host, _, port = feed.proxy.url.removeprefix("https://").partition(":")
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-        check_source(IN_CLUSTER, account=account)
+        check_source(IN_CLUSTER, variable="AGENT_KUBERNETES", account=account)
         app = await feed.call(feed.pods.namespace)
         pod = await feed.call(feed.pods.deis, app, "web-1", version="v1")
         await until(lambda: feed.value("errors", reason="401") >= 1)
