@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from logger.api.auth import GRANT, Access, check_access
+from logger.api.auth import check_access
 from logger.api.deis import deis_routes
 from logger.api.params import GoneError, ParameterError
 from logger.api.peer import peer_routes
@@ -29,6 +29,7 @@ from logger.reading.peerswire import PeerFormatError
 from logger.reading.query import LogReader
 from logger.reading.search import AbandonedError
 from logger.settings import LoggerSettings
+from pipeline.auth import GRANT, Access
 from pipeline.errors import RetriableError
 from pipeline.service import Health, health_routes
 from pipeline.settings import is_loopback
@@ -62,7 +63,7 @@ def build_api(
         SettingsError: The network could read everything, see `check_access`.
     """
     check_access(settings)
-    access = Access(settings.tokens, registry=registry)
+    access = Access(settings.tokens, service="logger", registry=registry)
     hub = FollowHub(
         head=reader.head,
         boundary=reader.tombstones.boundary,

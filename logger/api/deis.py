@@ -7,11 +7,11 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from logger.api.auth import GRANT
 from logger.api.params import ParameterError, check_app
 from logger.api.render import TEXT, contract_text, partial_header
 from logger.reading.gate import BusyError
 from logger.reading.query import LogReader
+from pipeline.auth import GRANT
 from pipeline.errors import RetriableError
 
 log = structlog.get_logger()

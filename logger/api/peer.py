@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -30,6 +28,7 @@ from logger.reading.peerswire import (
 )
 from logger.reading.query import LogReader
 from logger.reading.search import PatternError
+from pipeline.auth import Secret
 
 _CONTENT_TYPE: Final = "application/octet-stream"
 
@@ -49,7 +48,7 @@ class _Questions:
     """Questions, of loggers that may ask, about the queue that is read here."""
 
     def __init__(self, *, secret: str, queue_id: str) -> None:
-        self._digest = hashlib.sha256(secret.encode()).digest()
+        self._secret = Secret(secret)
         self._queue_id = queue_id
 
     async def read(self, request: web.Request, kind: type[Q]) -> Q:
@@ -60,10 +59,7 @@ class _Questions:
             HTTPConflict: It is about another queue.
             PeerFormatError: It is none.
         """
-        access, _, shown = request.headers.get("Authorization", "").partition(" ")
-        digest = hashlib.sha256(shown.strip().encode(errors="replace")).digest()
-        is_right = hmac.compare_digest(digest, self._digest)
-        if access.lower() != "bearer" or not is_right:
+        if not self._secret.is_shown(request.headers.get("Authorization")):
             raise web.HTTPUnauthorized
         question = decode(await request.read(), kind)
         if question.queue_id != self._queue_id:

@@ -7,7 +7,6 @@ from typing import Final
 
 from aiohttp import web
 
-from logger.api.auth import GRANT, Access
 from logger.api.params import (
     FOLLOW_FORMATS,
     FOLLOW_PARAMETERS,
@@ -24,6 +23,7 @@ from logger.reading.cursor import BacklogCursor, LiveCursor, PageCursor, encode_
 from logger.reading.page import Page, Selection
 from logger.reading.query import LogReader
 from logger.reading.summary import AppSummary
+from pipeline.auth import GRANT, Access
 
 DEFAULT_LINES: Final = 100
 DEFAULT_FOLLOW_LINES: Final = 10

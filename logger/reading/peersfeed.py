@@ -21,7 +21,7 @@ from typing import Final, Protocol
 import aiohttp
 import structlog
 
-from logger.reading.peers import PeerError, Peers, checked
+from logger.reading.peers import Peers, checked
 from logger.reading.peerswire import (
     ANYWHERE,
     ARRIVALS,
@@ -39,6 +39,7 @@ from logger.reading.peerswire import (
 from pipeline.errors import QueueUnavailableError, RetriableError
 from pipeline.limits import KIB, MIB
 from pipeline.lines.batch import Batch
+from pipeline.members import PeerError
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from logger.reading.merge import Block, key_value, keys_of, value_at
 from logger.reading.page import Selection
-from logger.reading.peers import Answers, PeerError, Peers, checked
+from logger.reading.peers import Answers, Peers, checked
 from logger.reading.peerswire import (
     APPS,
     EVICTED,
@@ -25,6 +25,7 @@ from logger.reading.peerswire import (
     decode_rows,
     encode,
 )
+from pipeline.members import PeerError
 
 SEARCH_SECONDS: Final = 1.5
 """An owner answers with what it has found by then, and is asked to go on."""

@@ -134,6 +134,14 @@ class GroupConsumer(Consumer, Protocol):
     def assignment(self) -> Assignment:
         """The newest assignment."""
 
+    @property
+    def sure_until(self) -> float:
+        """Up to when nobody else owns what `assignment` says, seconds of `time.monotonic`.
+
+        Not in the future while the group is being rebalanced, after `leave`, and when the group was not heard of for
+        long: then others may own it. No record is kept from a fetch by it: see the class on fences.
+        """
+
     async def changed(self, generation: int) -> Assignment:
         """Wait for an assignment other than that of `generation`, and return it."""
 

@@ -40,6 +40,11 @@ class SoleMember:
         """All partitions."""
         return self._assignment
 
+    @property
+    def sure_until(self) -> float:
+        """For good: the lock goes with the process."""
+        return float("inf")
+
     async def changed(self, generation: int) -> Assignment:
         """The assignment, at once for one who has none, else never again."""
         if generation == self._assignment.generation:

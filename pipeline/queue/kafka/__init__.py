@@ -18,6 +18,7 @@ Modules, lower ones know nothing of higher ones::
     generation   one life of the idempotent producer, which can be ended for good
     producer     `pipeline.queue.Producer`
     consumer     `pipeline.queue.Consumer`
+    lease        up to when a member is sure of what it owns
     members      who owns what, from the group's own description
     group        `pipeline.queue.GroupConsumer`
 """

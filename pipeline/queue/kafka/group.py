@@ -11,6 +11,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from pipeline.queue import Assignment
 from pipeline.queue.kafka.consumer import ASK_SECONDS, KafkaConsumer, make_client, start_client
 from pipeline.queue.kafka.failures import translated
+from pipeline.queue.kafka.lease import NEVER, Lease
 from pipeline.queue.kafka.members import ask_owners
 from pipeline.queue.kafka.options import KafkaOptions
 from pipeline.queue.kafka.topic import Topic, open_topic
@@ -20,6 +21,9 @@ SESSION_MS: Final = 10_000
 
 HEARTBEAT_MS: Final = 500
 """A member hears within this time that the group is being rebalanced. Nobody reads until all have: so it is short."""
+
+LEASE_SECONDS: Final = 6.0
+"""So long after a heartbeat its sender is sure of what it owns; others get that `SESSION_MS` after it, or later."""
 
 POLL_SECONDS: Final = 15 * 60
 """A member that fetches nothing for this long leaves. Long, since a logger pauses while its store is away."""
@@ -37,6 +41,9 @@ class KafkaGroupConsumer(KafkaConsumer):
         self._group = group
         self._assignment = Assignment(0, frozenset())
         self._changed = asyncio.Event()
+        self._lease = Lease(seconds=LEASE_SECONDS)
+        self._left = False
+        self._lease.watch(client._coordinator)  # noqa: SLF001 - a group's client has one
 
     @classmethod
     async def open(
@@ -76,6 +83,11 @@ class KafkaGroupConsumer(KafkaConsumer):
         """See `pipeline.queue.GroupConsumer`."""
         return self._assignment
 
+    @property
+    def sure_until(self) -> float:
+        """See `pipeline.queue.GroupConsumer`."""
+        return NEVER if self._left else self._lease.until
+
     async def changed(self, generation: int) -> Assignment:
         """See `pipeline.queue.GroupConsumer`."""
         while self._assignment.generation == generation:
@@ -90,14 +102,20 @@ class KafkaGroupConsumer(KafkaConsumer):
 
     async def leave(self) -> None:
         """See `pipeline.queue.GroupConsumer`."""
+        self._left = True
         # The library leaves only as a part of closing; the rest of the client goes on, and closes later.
         coordinator = self._client._coordinator  # noqa: SLF001
         if coordinator is not None:
             await coordinator.close()
 
+    def revoked(self) -> None:
+        """Called by the library before it asks for another assignment."""
+        self._lease.revoke()
+
     def assigned(self, partitions: frozenset[int]) -> None:
         """Called by the library, between two steps of the event loop: all paused before it can fetch."""
         self._own(partitions)
+        self._lease.assign()
         self._assignment = Assignment(self._assignment.generation + 1, partitions)
         self._changed.set()
         self._changed = asyncio.Event()
@@ -109,8 +127,9 @@ class _Listener(ConsumerRebalanceListener):
     def __init__(self, member: KafkaGroupConsumer) -> None:
         self._member = member
 
-    def on_partitions_revoked(self, revoked: Any) -> None:
-        """Nothing: see the class."""
+    def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - the library's
+        """Say that nothing is sure now."""
+        self._member.revoked()
 
     def on_partitions_assigned(self, assigned: Any) -> None:
         """Take the new assignment over; called with names of partitions."""

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logger.parts import flush_parts
-from logger.reading import peers as peers_module
 from logger.reading.filter import EVERY_LINE, LineFilter
 from logger.reading.page import Selection
 from logger.reading.peerswire import (
@@ -29,6 +28,7 @@ from logger.reading.peerswire import (
     decode_rows,
     encode,
 )
+from pipeline import members
 
 BASE = 1_795_478_400_000_000_000
 SECRET = "a secret of loggers"  # noqa: S105 - of this test
@@ -273,7 +273,7 @@ async def test_a_commit_of_the_owner_before_that_comes_late_doubles_nothing(worl
 
 async def test_an_owner_that_hangs_costs_its_time_out_once(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The questions that follow are answered at once, without it."""
-    monkeypatch.setattr(peers_module, "PEER_SECONDS", 0.2)
+    monkeypatch.setattr(members, "PEER_SECONDS", 0.2)
     cluster = world.cluster
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
