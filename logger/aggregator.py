@@ -17,10 +17,10 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -42,9 +42,10 @@ from logger.table.retention import Retention
 from logger.table.tombstones import Tombstones
 from logger.table.upkeep import run_upkeep
 from logger.table.writer import IngestTable
-from pipeline.errors import QueueUnavailableError, SettingsError, StoreUnavailableError
+from pipeline.errors import QueueUnavailableError, SettingsError
 from pipeline.lines.resume import ShardState
 from pipeline.queue import GroupConsumer, open_group_consumer
+from pipeline.retry import once_answered
 from pipeline.service import Health, listening
 from pipeline.settings import split_listen
 
@@ -60,9 +61,6 @@ HANDOVER_SECONDS: Final = 5.0
 """Most time to leave the group, and that a logger that has left goes on answering: by then it would be behind."""
 
 _LOOK_SECONDS: Final = 0.1
-_MOST_SECONDS_BETWEEN_TRIES: Final = 2
-
-T = TypeVar("T")
 
 _UPKEEP_SHARD: Final = 0
 """Who owns this shard looks after the table."""
@@ -120,12 +118,12 @@ async def run(settings: LoggerSettings, stopping: asyncio.Event) -> None:
         client_id=settings.own_url,
         instance=settings.instance or None,
     )
-    consumer = await _once_answered(join, stopping)
+    consumer = await once_answered(join, stopping)
     try:
         parts = await _build(settings, consumer, secret, stopping)
         try:
             if not parts.shared:  # else the group may take its time, and others answer until then
-                await _once_answered(parts.ingest.resume, stopping)
+                await once_answered(parts.ingest.resume, stopping)
             async with _serve(parts, secret):
                 await _run_tasks(parts, stopping)
         finally:
@@ -149,7 +147,7 @@ def _check_reach(settings: LoggerSettings, secret: str) -> None:
 
 async def _build(settings: LoggerSettings, consumer: GroupConsumer, secret: str, stopping: asyncio.Event) -> _Parts:
     health, registry = Health(), CollectorRegistry()
-    stores = await _once_answered(functools.partial(_open_stores, settings, consumer.queue_id), stopping)
+    stores = await once_answered(functools.partial(_open_stores, settings, consumer.queue_id), stopping)
     head = Head(
         limit_bytes=settings.head_bytes,
         keep_seconds=settings.head_keep_seconds,
@@ -203,27 +201,6 @@ async def _open_stores(settings: LoggerSettings, queue_id: str) -> _Stores:
         ),
         await asyncio.to_thread(Tombstones.open, settings.store_url, queue_id=queue_id),
     )
-
-
-async def _once_answered(step: Callable[[], Awaitable[T]], stopping: asyncio.Event) -> T:
-    """Do a step of the start again until queue or store answer: a logger that gave up would be missing when they do.
-
-    Raises:
-        QueueUnavailableError: The queue did not before `stopping` was set.
-        StoreUnavailableError: The store did not.
-    """
-    failures = 0
-    while True:
-        try:
-            return await step()
-        except (QueueUnavailableError, StoreUnavailableError) as error:
-            failures += 1
-            log.warning("cannot start yet, trying again", error=str(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(failures, _MOST_SECONDS_BETWEEN_TRIES)):
-                    await stopping.wait()
-            if stopping.is_set():
-                raise
 
 
 def _make_ingest(

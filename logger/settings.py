@@ -1,20 +1,15 @@
 """What an operator can set for the logger; read once at its start."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
-from pipeline.errors import SettingsError
 from pipeline.limits import MIB
-from pipeline.settings import CommonSettings, Listen
+from pipeline.settings import CommonSettings, InstanceName, Listen, OwnUrl, StoreUrl, shared_secret
 
 HOUR_SECONDS: Final = 3600
 DAY_SECONDS: Final = 24 * HOUR_SECONDS
-
-SECRET_CHARACTERS: Final = 16
-"""Fewest characters of the secret among loggers."""
 
 _APP_RETENTION = re.compile(r"([^=,\s]+)=([1-9]\d{0,5})([hd])")
 
@@ -22,7 +17,7 @@ _APP_RETENTION = re.compile(r"([^=,\s]+)=([1-9]\d{0,5})([hd])")
 class LoggerSettings(CommonSettings):
     """Settings of `python -m logger`."""
 
-    store_url: Annotated[str, StringConstraints(min_length=1)] = Field(
+    store_url: StoreUrl = Field(
         "var/store",
         validation_alias="STORE_URL",
         description="Where the table lies: a folder, or a bucket as `s3://bucket/prefix`, which the AWS variables "
@@ -43,12 +38,12 @@ class LoggerSettings(CommonSettings):
     listen: Listen = Field(
         "127.0.0.1:8088", validation_alias="LOGGER_LISTEN", description="`host:port` that the logger answers on."
     )
-    url: Annotated[str, StringConstraints(pattern=r"^(|https?://[A-Za-z0-9.\-\[\]:]{1,255}/?)$")] = Field(
+    url: OwnUrl = Field(
         "",
         validation_alias="LOGGER_URL",
         description="How other loggers reach this one, `http://host:port`; empty: `http://` and LOGGER_LISTEN.",
     )
-    instance: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._\-]{0,249}$")] = Field(
+    instance: InstanceName = Field(
         "",
         validation_alias="LOGGER_INSTANCE",
         description="Stable name of this logger among those that share a Kafka queue, so that a restart within 10 s "
@@ -168,24 +163,8 @@ class LoggerSettings(CommonSettings):
 
     @property
     def shared_secret(self) -> SecretStr | None:
-        """The secret among loggers, from its file if there is one; `None` for none.
-
-        Checked here and not by pydantic, whose errors repeat what they are about.
-
-        Raises:
-            SettingsError: It is set twice, too short, or its file cannot be read.
-        """
-        secret = self.peer_secret
-        if self.peer_secret_file:
-            if secret is not None:
-                raise SettingsError("LOGGER_PEER_SECRET and LOGGER_PEER_SECRET_FILE: only one can be set")
-            try:
-                secret = SecretStr(Path(self.peer_secret_file).read_text(encoding="utf-8").rstrip("\r\n"))
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"LOGGER_PEER_SECRET_FILE: {type(error).__name__}") from error
-        if secret is not None and len(secret.get_secret_value()) < SECRET_CHARACTERS:
-            raise SettingsError(f"LOGGER_PEER_SECRET: fewer than {SECRET_CHARACTERS} characters")
-        return secret
+        """The secret among loggers; see `pipeline.settings.shared_secret`."""
+        return shared_secret(self.peer_secret, self.peer_secret_file, variable="LOGGER_PEER_SECRET")
 
     @property
     def app_retention_seconds(self) -> dict[str, int]:

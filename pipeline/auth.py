@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import Counter
 
 from pipeline.errors import SettingsError
 from pipeline.limits import MIB, NAME_BYTES
@@ -119,25 +119,26 @@ class Access:
 
     Args:
         path: File of tokens; empty when none are needed.
-        service: Whose they are; metrics begin with it.
-        registry: Where metrics are registered.
+        reload_failures: Counts the times that changed tokens were not usable.
+        refused: Counts requests without a valid token.
         clock: Seconds, for `RELOAD_SECONDS` only.
     """
 
     def __init__(
-        self, path: str, *, service: str, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic
+        self,
+        path: str,
+        *,
+        reload_failures: Counter,
+        refused: Counter,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = Path(path) if path else None
         self._clock = clock
         self._looked_at = -RELOAD_SECONDS
         self._stamp: tuple[int, ...] | None = None
         self._grants: Sequence[Grant] = ()
-        self._failed = Counter(
-            f"{service}_tokens_reload_failures",
-            "Times that changed tokens were not usable.",
-            registry=registry,
-        )
-        self._refused = Counter(f"{service}_tokens_refused", "Requests without a valid token.", registry=registry)
+        self._failed = reload_failures
+        self._refused = refused
 
     def grant(self, authorization: str | None) -> Grant | None:
         """What a request may do by its `Authorization` header; `None` when it needs a token and has no valid one."""

@@ -2,14 +2,18 @@
 
 import ipaddress
 import re
-from typing import Annotated, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Final, Self, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
 from pipeline.failpoints import check_spec
+
+SECRET_CHARACTERS: Final = 16
+"""Fewest characters of a secret that services share."""
 
 _MAX_PORT = 65_535
 
@@ -65,6 +69,14 @@ class CommonSettings(BaseSettings):
         return load(cls)
 
 
+StoreUrl = Annotated[str, StringConstraints(min_length=1)]
+OwnUrl = Annotated[str, StringConstraints(pattern=r"^(|https?://[A-Za-z0-9.\-\[\]:]{1,255}/?)$")]
+"""How others reach a service; empty: by the address that it listens on."""
+
+InstanceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._\-]{0,249}$")]
+"""Stable name of a member of a consumer group; empty for none."""
+
+
 S = TypeVar("S", bound=CommonSettings)
 
 
@@ -84,6 +96,31 @@ def _told(problem: ErrorDetails) -> str:
         return message
     secret = "SECRET" in name.upper() or "PASSWORD" in name.upper()
     return f"{name}: {message}" if secret else f"{name}={problem['input']!r}: {message}"
+
+
+def shared_secret(secret: SecretStr | None, file: str, *, variable: str) -> SecretStr | None:
+    """The secret that services of one kind share, from its file if there is one; `None` for none.
+
+    Checked here and not by pydantic, whose errors repeat what they are about.
+
+    Args:
+        secret: What the variable holds.
+        file: What `<variable>_FILE` holds: a path; a line end at the content's end does not count.
+        variable: Its name, for errors.
+
+    Raises:
+        SettingsError: It is set twice, too short, or its file cannot be read.
+    """
+    if file:
+        if secret is not None:
+            raise SettingsError(f"{variable} and {variable}_FILE: only one can be set")
+        try:
+            secret = SecretStr(Path(file).read_text(encoding="utf-8").rstrip("\r\n"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{variable}_FILE: {type(error).__name__}") from error
+    if secret is not None and len(secret.get_secret_value()) < SECRET_CHARACTERS:
+        raise SettingsError(f"{variable}: fewer than {SECRET_CHARACTERS} characters")
+    return secret
 
 
 def split_listen(listen: str) -> tuple[str, int]:

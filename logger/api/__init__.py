@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from logger.api.auth import check_access
+from logger.api.auth import check_access, make_access
 from logger.api.deis import deis_routes
 from logger.api.params import GoneError, ParameterError
 from logger.api.peer import peer_routes
@@ -63,7 +63,7 @@ def build_api(
         SettingsError: The network could read everything, see `check_access`.
     """
     check_access(settings)
-    access = Access(settings.tokens, service="logger", registry=registry)
+    access = make_access(settings.tokens, registry=registry)
     hub = FollowHub(
         head=reader.head,
         boundary=reader.tombstones.boundary,

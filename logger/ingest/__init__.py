@@ -6,7 +6,7 @@ ones::
     inherit                     what other queues brought before
     metrics, deadletters        what is counted; records that are no packs, kept aside (deadtopic: by Kafka)
     shard                       records of a partition to batches
-    threads, ownership          which shards are ours: taken, dropped, fenced
+    ownership                   which shards are ours: taken, dropped, fenced
     flush                       head to table, one commit
     elsewhere, lag              how far other loggers' shards are complete; how far behind ours are
     loop                        fetch, keep, commit

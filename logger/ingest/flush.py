@@ -9,7 +9,6 @@
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -21,22 +20,20 @@ from logger.head import Head
 from logger.ingest.deadletters import KeepsBadRecords
 from logger.ingest.metrics import IngestMetrics
 from logger.ingest.ownership import Ownership
-from logger.ingest.threads import Threads
 from logger.parts import SortedRows, flush_parts
 from pipeline.errors import FencedError, QueueUnavailableError, StoreUnavailableError
 from pipeline.failpoints import failpoint
 from pipeline.lines.batch import Batch
 from pipeline.lines.resume import encode_state
 from pipeline.queue import Consumer
+from pipeline.retry import pause
 from pipeline.service import Health
+from pipeline.threads import Threads
 
 log = structlog.get_logger()
 
 _IDLE_FACTOR: Final = 6
 """While there are no rows, positions are committed this much more rarely: each commit is a version of the table."""
-
-_BACKOFF_SECONDS: Final = 0.2
-_BACKOFF_MOST_SECONDS: Final = 15.0
 
 
 class CommitsRows(Protocol):
@@ -228,11 +225,3 @@ class Flush:
         self._metrics.commit_failures.inc()
         if failures == 1:
             log.error("store unavailable, commit is repeated", error=str(error))
-
-
-async def pause(failures: int, stopping: asyncio.Event) -> None:
-    """Wait before trying again: longer each time, with jitter, and not when it is time to stop."""
-    most = min(_BACKOFF_MOST_SECONDS, _BACKOFF_SECONDS * 2 ** min(failures, 10))
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(most * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter
-            await stopping.wait()

@@ -26,17 +26,18 @@ import structlog
 
 from logger.head import Head
 from logger.ingest.deadletters import KeepsBadRecords
-from logger.ingest.flush import CommitsRows, Flush, pause
+from logger.ingest.flush import CommitsRows, Flush
 from logger.ingest.metrics import IngestMetrics
 from logger.ingest.ownership import Ownership, TakesShards
 from logger.ingest.shard import Shard
-from logger.ingest.threads import Threads
 from pipeline.errors import OffsetOutOfRangeError, QueueUnavailableError
 from pipeline.failpoints import failpoint
 from pipeline.limits import MIB
 from pipeline.lines.resume import ShardState
 from pipeline.queue import GroupConsumer, Record
+from pipeline.retry import pause
 from pipeline.service import Health
+from pipeline.threads import Threads
 
 log = structlog.get_logger()
 

@@ -29,7 +29,6 @@ from logger.ingest.deadletters import KeepsBadRecords
 from logger.ingest.inherit import close_gaps, newest_runs, take_newer
 from logger.ingest.metrics import IngestMetrics
 from logger.ingest.shard import Shard
-from logger.ingest.threads import Threads
 from pipeline.errors import (
     FencedError,
     FormatError,
@@ -40,6 +39,7 @@ from pipeline.errors import (
 from pipeline.lines.resume import ShardState, decode_state
 from pipeline.queue import GroupConsumer
 from pipeline.service import Health
+from pipeline.threads import Threads
 
 log = structlog.get_logger()
 

@@ -112,10 +112,12 @@ class Assignment(msgspec.Struct, frozen=True):
     Attributes:
         generation: Counts this member's assignments from 1; 0 while it has none yet.
         partitions: The partitions that it owns, and nobody else in the group.
+        kept: Of them, those that it owned by the assignment before, too, and nobody else in between.
     """
 
     generation: int
     partitions: frozenset[int]
+    kept: frozenset[int] = frozenset()
 
 
 class GroupConsumer(Consumer, Protocol):

@@ -42,6 +42,7 @@ class KafkaGroupConsumer(KafkaConsumer):
         self._assignment = Assignment(0, frozenset())
         self._changed = asyncio.Event()
         self._lease = Lease(seconds=LEASE_SECONDS)
+        self._of_group = -1
         self._left = False
         self._lease.watch(client._coordinator)  # noqa: SLF001 - a group's client has one
 
@@ -116,7 +117,13 @@ class KafkaGroupConsumer(KafkaConsumer):
         """Called by the library, between two steps of the event loop: all paused before it can fetch."""
         self._own(partitions)
         self._lease.assign()
-        self._assignment = Assignment(self._assignment.generation + 1, partitions)
+        before, kept = self._assignment, frozenset[int]()
+        coordinator: Any = self._client._coordinator  # noqa: SLF001 - the library shows the generation nowhere else
+        of_group: int = coordinator.generation
+        if of_group == self._of_group + 1:
+            kept = before.partitions & partitions  # else there was an assignment without this member
+        self._of_group = of_group
+        self._assignment = Assignment(before.generation + 1, partitions, kept)
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -10,10 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from logger.api import build_api, build_deis_api, check_access
+from logger.api.auth import make_access
 from logger.reading import follow as follows
 from logger.settings import LoggerSettings
 from pipeline import auth
-from pipeline.auth import Access, parse_tokens
+from pipeline.auth import parse_tokens
 from pipeline.errors import SettingsError
 from pipeline.service import Health, listening
 
@@ -194,7 +195,7 @@ def test_a_bad_line_is_named_by_number_and_never_shown(text: str) -> None:
 def test_a_bad_file_keeps_the_last_good_one_and_is_counted(tokens: Any) -> None:
     """And a good one that follows is taken."""
     seconds, registry = [0.0], CollectorRegistry()
-    access = Access(str(tokens), service="logger", registry=registry, clock=lambda: seconds[0])
+    access = make_access(str(tokens), registry=registry, clock=lambda: seconds[0])
     grant = access.grant(f"Bearer {ONE}")
     for step, (content, valid, failures) in enumerate(
         [("garbage\n", True, 1), (None, True, 2), (f"{ALL} root *\n", False, 2), (f"{ONE} alice demo\n", True, 2)], 1

@@ -1,4 +1,4 @@
-"""Threads of ingest's own: queries, which use the loop's default ones, must not make it wait."""
+"""Threads of a part's own: what uses the loop's default ones must not make it wait."""
 
 import asyncio
 from collections.abc import Callable
