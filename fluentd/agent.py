@@ -151,7 +151,7 @@ class Agent:
             besides=() if self._copies is None else (self._copies,),
         )
         self._heartbeat = Heartbeat(
-            complete_ns=lambda: min(self._tree.complete_ns, self._inputs.complete_ns),
+            complete_ns=self._complete_ns,
             send=self._sender.heartbeat,
             interval_seconds=settings.heartbeat_seconds,
         )
@@ -159,6 +159,7 @@ class Agent:
 
     def _make_sender(self) -> Sender:
         packer = Packer(node=self._settings.node, level=self._settings.zstd_level)
+        statements = self._metadata.statements
         return Sender(
             [
                 Lane(
@@ -169,6 +170,7 @@ class Agent:
                     metrics=self._metrics,
                     trouble=self._trouble,
                     acknowledged=self._keeper.touch,
+                    voice=None if statements is None else statements.voice(),
                 )
                 for partition in range(self._producer.partitions)
             ],
@@ -184,6 +186,12 @@ class Agent:
             ("fluentd_complete_seconds", "Time before which all is sent.", lambda: self._heartbeat.last_ns / 1e9),
         ):
             self._metrics.gauge(name, text, value)
+
+    def _complete_ns(self) -> int:
+        """Before this time everything written was handed to the lanes, and what happened to pods is known."""
+        read_ns = min(self._tree.complete_ns, self._inputs.complete_ns)
+        statements = self._metadata.statements
+        return read_ns if statements is None else min(read_ns, statements.complete_ns())
 
     def restore(self, checkpoint: Checkpoint | None) -> None:
         """Go on from a checkpoint."""

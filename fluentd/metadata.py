@@ -9,6 +9,7 @@ from fluentd.gate import Gate
 from fluentd.pods import LabelsFile, NameRules, PodMetadata
 from fluentd.selection import LabelSelector, Selection, parse_label_names, parse_namespaces
 from fluentd.settings import AgentSettings
+from fluentd.statements import Statements
 
 OFF = "off"
 
@@ -21,11 +22,13 @@ class Metadata:
         pods: Whose log a file is.
         gate: Which containers are read; `None` for all.
         tasks: What has to run for that, by name, until cancelled.
+        statements: What is said of pods to whoever reads the queue; `None` for nothing.
     """
 
     pods: PodMetadata
     gate: Gate | None = None
     tasks: Mapping[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
+    statements: Statements | None = None
 
 
 def open_metadata(settings: AgentSettings, *, changed: Callable[[], None], registry: CollectorRegistry) -> Metadata:
@@ -57,6 +60,7 @@ def _from_api_server(
     from pipeline.apiserver import check_source, open_client  # noqa: PLC0415
 
     check_source(settings.kubernetes, variable="AGENT_KUBERNETES")
+    statements = Statements(registry=registry)
     known = KnownPods(
         naming=Naming(
             node=settings.node,
@@ -70,11 +74,13 @@ def _from_api_server(
         ),
         fallback=fallback,
         wait_seconds=settings.label_wait_seconds,
+        statements=statements,
         changed=changed,
         registry=registry,
     )
     feed = PodFeed(
         open_client=lambda: open_client(settings.kubernetes), node=settings.node, known=known, registry=registry
     )
+    statements.attend(feed.known_ns)
     memory = PodMemory(settings.state, known)
-    return Metadata(known, known, {"pods": feed.run, "memory of pods": memory.run})
+    return Metadata(known, known, {"pods": feed.run, "memory of pods": memory.run}, statements)

@@ -7,6 +7,7 @@ there. Nothing is guessed: of a time that the pod's node has not spoken for yet,
 Pure, and a function of the records in their order: packs that come twice, or again after newer ones, change nothing.
 """
 
+import sys
 from bisect import insort
 from collections import Counter
 from collections.abc import Mapping
@@ -136,6 +137,15 @@ class Endpoints:
                 return stay.served if time_ns < until_ns else None
         return None
 
+    def changes(self, upstream: str) -> tuple[int, ...]:
+        """Times, ascending, at which what `at` says of an address may become another; between two it stays the same."""
+        ip, port = split_upstream(upstream)
+        times: set[int] = set()
+        for stay in self._at.get(ip, ()):
+            if not stay.ports or port in stay.ports:
+                times |= {stay.from_ns, stay.to_ns or self._nodes[stay.node] + 1}
+        return tuple(sorted(times))
+
     def learn(self, body: PackBody) -> None:
         """Take in what a pack says of the pods of its node."""
         if not body.pods_ns:
@@ -194,8 +204,9 @@ class Endpoints:
     def _take(self, node: str, said: PodStatement, known_ns: int) -> None:
         """Take in one statement, made when everything before `known_ns` was known."""
         key = (node, said.uid)
-        served = Served(said.namespace, said.app, said.process, said.release, said.pod)
-        stay = Stay(node, said.uid, served, said.ips, said.ports, said.from_ns, said.to_ns)
+        names = map(sys.intern, (said.namespace, said.app, said.process, said.release))  # many pods share them
+        served = Served(*names, said.pod)
+        stay = Stay(sys.intern(node), said.uid, served, said.ips, said.ports, said.from_ns, said.to_ns)
         known = _find(self._pods.get(key, []), stay)
         if known is not None:
             self._end(known, stay.to_ns)

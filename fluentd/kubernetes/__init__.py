@@ -2,12 +2,14 @@
 
 Layers, lower ones know nothing of higher ones::
 
-    facts      a pod's metadata, as it comes over the wire
+    facts      what is read of a pod, as it comes over the wire
+    podkey     what names a pod on its node
     naming     app, process and release of a pod, from its labels and its owner
-    api        lists and watches pods; the API server's errors turned into ours
+    stating    which addresses it has since when, for `fluentd.statements`
+    api        lists and watches pods
     pods       what is known; answers the agent's questions, without waiting
     kept       the same, on disk for the next start
     feed       keeps what is known up to date: list, watch, again, with patience
 
-The connection is `kubernetes.aio`'s `ApiClient`; its typed classes load every model there is (130 MB) and stay out.
+The connection is that of `pipeline.apiserver`.
 """

@@ -1,17 +1,11 @@
-"""A pod as it comes over the wire: its metadata and nothing else, which is a tenth of it.
+"""A pod as it comes over the wire: of its metadata, its specification and its status what is asked of it here.
 
-Source: Kubernetes API concepts, "Metadata-only fetches": PartialObjectMetadata, asked for by the Accept header.
+Source: Kubernetes API reference, core/v1: Pod, PodSpec, PodStatus. Fields that are not there take their defaults.
 """
 
 from typing import Final
 
 import msgspec
-
-LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-"""Accept header for a list. A server that does not know metadata-only answers sends whole pods, which read the same."""
-
-EVENTS: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-"""Accept header for a watch."""
 
 MIRROR: Final = "kubernetes.io/config.mirror"
 """Annotation of a static pod's image at the API server: the uid that its folder of logs is named by."""
@@ -42,10 +36,79 @@ class PodMeta(msgspec.Struct, frozen=True, rename="camel"):
         return next((owner for owner in self.owner_references if owner.controller), None)
 
 
+class Port(msgspec.Struct, frozen=True, rename="camel"):
+    """A port that a container says it listens on."""
+
+    container_port: int = 0
+    protocol: str = "TCP"
+
+
+class ContainerSpec(msgspec.Struct, frozen=True):
+    """What is wanted of a container."""
+
+    ports: tuple[Port, ...] | None = None
+
+
+class PodSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """What is wanted of a pod."""
+
+    host_network: bool = False
+    containers: tuple[ContainerSpec, ...] | None = None
+    init_containers: tuple[ContainerSpec, ...] | None = None
+
+
+class PodAddress(msgspec.Struct, frozen=True):
+    """One of its addresses."""
+
+    ip: str = ""
+
+
+class Condition(msgspec.Struct, frozen=True, rename="camel"):
+    """Something that is so, or not, since a time."""
+
+    type: str = ""
+    status: str = ""
+    last_transition_time: str | None = None
+
+
+class Ran(msgspec.Struct, frozen=True, rename="camel"):
+    """A container that runs, or ran."""
+
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class ContainerState(msgspec.Struct, frozen=True):
+    """What a container does."""
+
+    running: Ran | None = None
+    terminated: Ran | None = None
+
+
+class ContainerStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What a container does now, and did before it was started again."""
+
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodStatus(msgspec.Struct, frozen=True, rename="camel"):
+    """What a pod does."""
+
+    phase: str = ""
+    pod_ip: str = msgspec.field(default="", name="podIP")
+    pod_ips: tuple[PodAddress, ...] | None = msgspec.field(default=None, name="podIPs")
+    start_time: str | None = None
+    conditions: tuple[Condition, ...] | None = None
+    container_statuses: tuple[ContainerStatus, ...] | None = None
+
+
 class Pod(msgspec.Struct, frozen=True):
     """One item of a list."""
 
     metadata: PodMeta
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -78,11 +141,3 @@ class Mark(msgspec.Struct, frozen=True):
     """Of a bookmark, only the version counts."""
 
     metadata: ListMeta
-
-
-class Status(msgspec.Struct, frozen=True):
-    """What an error says."""
-
-    code: int = 0
-    reason: str = ""
-    message: str = ""

@@ -8,7 +8,8 @@
      |              +--> the version is gone (410)
      '--------------+--> ten minutes have passed: an event that never came is made good
 
-What was known holds all the while: see `KnownPods`.
+What was known holds all the while: see `KnownPods`. Up to when pods are known moves on with the clock while a watch is
+open, but for its first moment, in which the server tells what came before; else it stands still.
 """
 
 import asyncio
@@ -22,8 +23,10 @@ import structlog
 from kubernetes.aio.client.api_client import ApiClient
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from fluentd.kubernetes.api import MALFORMED, GoneError, PodApi
+from fluentd.kubernetes.api import OPEN, PodApi
+from fluentd.kubernetes.facts import Pod
 from fluentd.kubernetes.pods import KnownPods
+from pipeline.apiserver import MALFORMED, GoneError
 from pipeline.errors import KubernetesUnavailableError
 
 log = structlog.get_logger()
@@ -34,6 +37,7 @@ _FIRST_BACKOFF_SECONDS: Final = 0.2
 _LAST_BACKOFF_SECONDS: Final = 30.0
 _WANTED_BACKOFF_SECONDS: Final = 1.0  # more often than this nobody asks, whoever waits
 _LEAST_WATCH_SECONDS: Final = 1.0
+_SETTLE_SECONDS: Final = 0.5
 
 OpenClient = Callable[[], AbstractAsyncContextManager[ApiClient]]
 
@@ -57,6 +61,8 @@ class PodFeed:
         self._resync_at = 0.0
         self._heard_at = time.monotonic()
         self._troubled = False
+        self._open_at: float | None = None
+        self._known_ns = 0
         self._errors = Counter(
             "fluentd_kubernetes_errors", "Answers of the API server that were none.", ["reason"], registry=registry
         )
@@ -74,6 +80,17 @@ class PodFeed:
             "How long nothing was heard from the API server; a quiet watch says something each minute.",
             registry=registry,
         ).set_function(lambda: time.monotonic() - self._heard_at)
+        Gauge(
+            "fluentd_pods_known_seconds",
+            "Up to when everything that happened to this node's pods is known.",
+            registry=registry,
+        ).set_function(lambda: self.known_ns() / 1e9)
+
+    def known_ns(self) -> int:
+        """Up to when everything that happened to the node's pods was heard, nanoseconds since the epoch; 0 at first."""
+        if self._open_at is not None and time.monotonic() - self._open_at >= _SETTLE_SECONDS:
+            self._known_ns = max(self._known_ns, time.time_ns())
+        return self._known_ns
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -112,16 +129,26 @@ class PodFeed:
         """Take in what happens until the server ends the watch."""
         began = time.monotonic()
         seconds = int(WATCH_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads load
-        async with aclosing(api.watch_pods(self._version, seconds=seconds)) as events:
-            async for kind, pod, version in events:
-                if pod is not None:
-                    self._known.apply(pod, deleted=kind == "DELETED")
-                    self._events.inc()
-                self._version = version or self._version
-                self._hear()
-                self._just_listed, self._backoff_seconds = False, _FIRST_BACKOFF_SECONDS
+        try:
+            async with aclosing(api.watch_pods(self._version, seconds=seconds)) as events:
+                async for kind, pod, version in events:
+                    if kind == OPEN:
+                        self._open_at = time.monotonic()
+                    else:
+                        self._take(pod, version, deleted=kind == "DELETED")
+        finally:
+            self._open_at = None
         if time.monotonic() - began < _LEAST_WATCH_SECONDS:
             raise KubernetesUnavailableError("the watch ended at once", reason="short-watch")
+
+    def _take(self, pod: Pod | None, version: str, *, deleted: bool) -> None:
+        """Take in one event."""
+        if pod is not None:
+            self._known.apply(pod, deleted=deleted)
+            self._events.inc()
+        self._version = version or self._version
+        self._hear()
+        self._just_listed, self._backoff_seconds = False, _FIRST_BACKOFF_SECONDS
 
     def _hear(self) -> None:
         self._heard_at = time.monotonic()

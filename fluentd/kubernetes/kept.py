@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from fluentd.kubernetes.pods import KnownPod, KnownPods, PodKey
+from fluentd.kubernetes.podkey import PodKey
+from fluentd.kubernetes.pods import KnownPod, KnownPods
 from pipeline.limits import MIB
 from pipeline.names import PODS_FILE, PODS_MAGIC
 

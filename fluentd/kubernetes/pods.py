@@ -8,6 +8,7 @@
 * Once selected, a pod stays so: a label that goes away, as at the end of a rollout, must not cost
   a pod its last lines. A label that comes selects it, and everything that its files hold is read.
 * To be left out by an annotation counts at once, and until it is taken away; then reading goes on where it stopped.
+* Of every pod, collected or not, it is stated which address it has from when to when: others send requests to it.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 import structlog
@@ -23,31 +24,24 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from fluentd.discovery import Place
 from fluentd.gate import Standing
-from fluentd.kubernetes.facts import MIRROR, PodMeta
+from fluentd.kubernetes.facts import Pod
 from fluentd.kubernetes.naming import Names, Naming
+from fluentd.kubernetes.podkey import PodKey
+from fluentd.kubernetes.stating import end, restate
 from fluentd.podrules import NO_RULES, PodRules, parse_rules
 from fluentd.pods import PodMetadata
 from fluentd.selection import Selection
+from fluentd.statements import Statements
 from pipeline.chunk import Origin
+from pipeline.limits import POD_RULES_BYTES
+from pipeline.podstatement import PodStatement
 
 log = structlog.get_logger()
 
 _KEPT_SECONDS: Final = 120.0  # a deleted pod without files: they may still be found, or its folder is away for a moment
 _PROBLEMS, _PROBLEM_CHARACTERS = 5, 160  # in one line of our own log
+_METRIC_RULES: Final = "metrics.deis.io/rules"
 _STATES: Final = ("collected", "not_selected", "excluded")
-
-
-class PodKey(NamedTuple):
-    """A pod as the path of its logs names it."""
-
-    namespace: str
-    name: str
-    uid: str
-
-    @classmethod
-    def of(cls, pod: PodMeta) -> "PodKey":
-        """The key of a pod. A static pod's folder has a uid that an annotation of its image at the server states."""
-        return cls(pod.namespace, pod.name, pod.annotations.get(MIRROR, pod.uid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +55,7 @@ class KnownPod:
         problems: How many of its annotations make no sense.
         blamed: Whether any ever did not: that is logged once for each pod.
         gone_at: When it was heard that it is deleted, monotonic seconds; 0 while it lives.
+        stated: What holds of its addresses; `None` while it has none.
     """
 
     names: Names
@@ -69,6 +64,7 @@ class KnownPod:
     problems: int = 0
     blamed: bool = False
     gone_at: float = 0.0
+    stated: PodStatement | None = None
 
     @property
     def state(self) -> str:
@@ -90,6 +86,7 @@ class KnownPods:
         selection: Which are collected.
         fallback: Speaks for those that nothing is known of.
         wait_seconds: How long a container waits for its pod to be known.
+        statements: Takes what is stated of pods.
         changed: Called when an answer may have changed.
         registry: For the metrics.
 
@@ -105,11 +102,12 @@ class KnownPods:
         selection: Selection,
         fallback: PodMetadata,
         wait_seconds: float,
+        statements: Statements,
         changed: Callable[[], None],
         registry: CollectorRegistry,
     ) -> None:
         self._naming, self._selection, self._fallback = naming, selection, fallback
-        self._wait_seconds, self._changed = wait_seconds, changed
+        self._wait_seconds, self._statements, self._changed = wait_seconds, statements, changed
         self.changes = 0
         self.wanted = asyncio.Event()
         self._pods: dict[PodKey, KnownPod] = {}
@@ -180,7 +178,7 @@ class KnownPods:
         self._given_up.add(key)
         self._unknown.inc()
 
-    def replace(self, pods: Iterable[PodMeta]) -> None:
+    def replace(self, pods: Iterable[Pod]) -> None:
         """Take in a list of all pods: those that are not in it are gone. When it breaks off, nobody is."""
         before = dict(self._pods)
         listed = {self._learn(pod) for pod in pods}
@@ -189,9 +187,9 @@ class KnownPods:
         if self._pods != before:
             self._note_change()
 
-    def apply(self, pod: PodMeta, *, deleted: bool) -> None:
+    def apply(self, pod: Pod, *, deleted: bool) -> None:
         """Take in what happened to one pod. Its last labels are those with which it is deleted."""
-        before = self._pods.get(PodKey.of(pod))
+        before = self._pods.get(PodKey.of(pod.metadata))
         key = self._learn(pod)
         if deleted:
             self._lose(key)
@@ -205,6 +203,9 @@ class KnownPods:
     def restore(self, pods: Mapping[PodKey, KnownPod]) -> None:
         """Take in what was known once. Whether a pod is gone by now, the next list tells."""
         self._pods |= {key: replace(pod, gone_at=0.0) for key, pod in pods.items()}
+        for pod in pods.values():
+            if pod.stated is not None:
+                self._statements.say(pod.stated)
 
     def retain(self, places: Iterable[Place]) -> None:
         """See `Gate`. A pod that is alive is known, whether it has files or not."""
@@ -226,19 +227,32 @@ class KnownPods:
 
     def _lose(self, key: PodKey) -> None:
         pod = self._pods[key]
+        if pod.stated is not None:
+            self._statements.say(end(pod.stated, time.time_ns()))
         if not pod.gone_at:
-            self._pods[key] = replace(pod, gone_at=time.monotonic())
+            self._pods[key] = replace(pod, gone_at=time.monotonic(), stated=None)
 
-    def _learn(self, pod: PodMeta) -> PodKey:
-        key = PodKey.of(pod)
+    def _learn(self, pod: Pod) -> PodKey:
+        facts, key = pod.metadata, PodKey.of(pod.metadata)
         before = self._pods.get(key)
-        rules, problems = parse_rules(labels=pod.labels, annotations=pod.annotations)
+        rules, problems = parse_rules(labels=facts.labels, annotations=facts.annotations)
+        metric_rules = facts.annotations.get(_METRIC_RULES, "")
+        if len(metric_rules.encode()) > POD_RULES_BYTES:
+            problems.append(f"{_METRIC_RULES}: longer than {POD_RULES_BYTES} bytes")
+            metric_rules = ""
+        names = self._naming.names_of(facts)
+        stated, news = restate(
+            None if before is None else before.stated, pod, key, names, metric_rules, heard_ns=time.time_ns()
+        )
+        for statement in news:
+            self._statements.say(statement)
         self._pods[key] = known = KnownPod(
-            names=self._naming.names_of(pod),
-            selected=self._selection.selects(pod.namespace, pod.labels) or (before is not None and before.selected),
+            names=names,
+            selected=self._selection.selects(facts.namespace, facts.labels) or (before is not None and before.selected),
             rules=rules,
             problems=len(problems),
             blamed=bool(problems) or (before is not None and before.blamed),
+            stated=stated,
         )
         if known.state != "collected" and (before is None or before.state != known.state):
             self._skipped.labels(known.state).inc()

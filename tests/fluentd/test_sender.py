@@ -12,8 +12,10 @@ from fluentd.metrics import AgentMetrics
 from fluentd.outgoing import Outgoing, send_on
 from fluentd.sender import Budget, Lane, Packer, QueueTrouble
 from fluentd.source import Source
+from fluentd.statements import RIDE_BYTES, Statements
 from pipeline.chunk import Origin, SourceId
-from pipeline.limits import CHUNK_BYTES, PACK_BYTES
+from pipeline.limits import CHUNK_BYTES, PACK_BYTES, POD_RULES_BYTES
+from pipeline.podstatement import PodStatement
 from pipeline.service import Health
 
 _ORIGIN = Origin("n", "ns", "p", "u", "c", 0, "app")
@@ -32,6 +34,8 @@ class _Lane:
         self.health = Health()
         self.budget = Budget(1 << 30)
         self.acknowledged = 0
+        self.statements = Statements(registry=CollectorRegistry())
+        self.statements.attend(lambda: 7)
         self.lane = Lane(
             0,
             producer=queue,
@@ -40,6 +44,7 @@ class _Lane:
             metrics=AgentMetrics(CollectorRegistry()),
             trouble=QueueTrouble(self.health),
             acknowledged=self._count,
+            voice=self.statements.voice(),
         )
 
     def _count(self) -> None:
@@ -116,3 +121,53 @@ async def test_nothing_overtakes_what_the_queue_refused(
         queue.away = False
     assert b"".join(pack.data for pack in queue.packs()[0]) == b"1\n2\n"
     assert lane.health.problems() == {}
+
+
+def _pod(number: int, *, rules: str = "") -> PodStatement:
+    return PodStatement("ns", f"p-{number}", f"u-{number}", "app", "web", "v1", ("10.0.0.1",), (), 5, rules=rules)
+
+
+async def test_what_is_said_of_pods_rides_along_and_comes_again_with_what_was_refused(
+    lane: _Lane, queue: Any, wait_until: Callable[..., Any]
+) -> None:
+    queue.away = True
+    async with lane.running() as running:
+        lane.statements.say(_pod(1))
+        running.put(_next(_source(), b"a\n"))
+        await wait_until(lambda: queue.sends >= 2)
+        lane.statements.say(_pod(2))
+        running.heartbeat(9)
+        queue.away = False
+    told = [([one.uid for one in pack.pods], pack.pods_complete, pack.data) for pack in queue.packs()[0]]
+    assert told == [(["u-1"], False, b"a\n"), (["u-1", "u-2"], True, b"")]
+    assert [pack.pods_ns for pack in queue.packs()[0]] == [7, 7]
+
+
+async def test_much_that_is_said_of_pods_goes_before_the_lines_in_records_of_its_own(lane: _Lane, queue: Any) -> None:
+    import random  # noqa: PLC0415 - only here
+
+    source, noise = _source(), random.Random(1)
+    pods = 3 * RIDE_BYTES // POD_RULES_BYTES
+    async with lane.running() as running:
+        for number in range(pods):
+            lane.statements.say(_pod(number, rules=f"{noise.getrandbits(4 * POD_RULES_BYTES):x}"[:POD_RULES_BYTES]))
+        for _ in range(3):
+            running.put(_next(source, noise.randbytes(CHUNK_BYTES - 1) + b"\n"))
+    first, *others = queue.packs()[0]
+    assert (len(first.pods), first.data) == (pods, b"")
+    assert [pack.pods for pack in others] == [()] * len(others)
+    assert all(len(record) <= PACK_BYTES for record in queue.records[0])
+    assert lane.budget.used_bytes == 0
+
+
+async def test_a_pack_that_is_full_has_room_for_what_rides_along(lane: _Lane, queue: Any) -> None:
+    import random  # noqa: PLC0415 - only here
+
+    source, noise = _source(), random.Random(1)
+    async with lane.running() as running:
+        for number in range(RIDE_BYTES // (POD_RULES_BYTES + 100)):
+            lane.statements.say(_pod(number, rules="".join(noise.choices("abcdefghijklmnop", k=POD_RULES_BYTES))))
+        for size in (CHUNK_BYTES, 2 * CHUNK_BYTES - 4096):
+            running.put(_next(source, noise.randbytes(size - 1) + b"\n"))
+    assert any(pack.pods and pack.data for pack in queue.packs()[0])
+    assert all(len(record) <= PACK_BYTES for record in queue.records[0])

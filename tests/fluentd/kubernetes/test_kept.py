@@ -8,12 +8,13 @@ from prometheus_client import CollectorRegistry
 
 from fluentd.discovery import Place
 from fluentd.gate import Standing
-from fluentd.kubernetes.facts import PodMeta
+from fluentd.kubernetes.facts import Pod, PodMeta
 from fluentd.kubernetes.kept import PodMemory
 from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
 from fluentd.pods import NameRules
 from fluentd.selection import LabelSelector, Selection
+from fluentd.statements import Statements
 
 PLACE = Place("/pods/shop_web-1_uid-1/web", "shop", "web-1", "uid-1", "web")
 ANNOTATIONS = {
@@ -22,7 +23,7 @@ ANNOTATIONS = {
     "logs.deis.io/spread": "4",
     "fluentbit.io/exclude_stderr": "true",
 }
-POD = PodMeta("web-1", "shop", "uid-1", labels={"heritage": "deis", "version": "v7"}, annotations=ANNOTATIONS)
+POD = Pod(PodMeta("web-1", "shop", "uid-1", labels={"heritage": "deis", "version": "v7"}, annotations=ANNOTATIONS))
 
 VERSION_1 = bytes.fromhex(
     "01919293a473686f70a57765622d31a57569642d3186a56e616d657393a473686f70a3776562a27637a873656c656374"
@@ -39,6 +40,7 @@ def pods() -> KnownPods:
         selection=Selection(LabelSelector("heritage=deis")),
         fallback=NameRules("n"),
         wait_seconds=60.0,
+        statements=Statements(registry=CollectorRegistry()),
         changed=lambda: None,
         registry=CollectorRegistry(),
     )

@@ -9,12 +9,13 @@ from prometheus_client import CollectorRegistry
 from fluentd.discovery import Place
 from fluentd.gate import Standing
 from fluentd.kubernetes import pods as known_pods
-from fluentd.kubernetes.facts import MIRROR, PodMeta
+from fluentd.kubernetes.facts import MIRROR, Pod, PodMeta
 from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
 from fluentd.podrules import NO_RULES
 from fluentd.pods import NameRules
 from fluentd.selection import LabelSelector, Selection
+from fluentd.statements import Statements
 from pipeline.chunk import Origin
 
 DEIS = {"heritage": "deis", "app": "shop", "type": "web", "version": "v1"}
@@ -33,6 +34,7 @@ class Trial:
             selection=Selection(LabelSelector("heritage=deis"), namespaces, "deis"),
             fallback=NameRules("node-1"),
             wait_seconds=3.0,
+            statements=Statements(registry=self.registry),
             changed=self._change,
             registry=self.registry,
         )
@@ -52,9 +54,9 @@ class Trial:
         return self.registry.get_sample_value(name, labels) or 0.0
 
 
-def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **more: Any) -> PodMeta:
+def pod(labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None, **more: Any) -> Pod:
     values = {"name": "shop-web-1", "namespace": "shop", "uid": "uid-1", **more}
-    return PodMeta(**values, labels=DEIS if labels is None else labels, annotations=annotations or {})
+    return Pod(PodMeta(**values, labels=DEIS if labels is None else labels, annotations=annotations or {}))
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluentd.kubernetes.api import GoneError, read_event, refusal
-from fluentd.kubernetes.facts import PodMeta
+from fluentd.kubernetes.api import read_event
+from fluentd.kubernetes.facts import Pod
+from pipeline.apiserver import GoneError, refusal
 from pipeline.errors import KubernetesUnavailableError
 
 METADATA = {
@@ -29,14 +30,32 @@ def line(kind: str, thing: Any) -> bytes:
 def test_an_event_names_the_pod_and_the_version_to_go_on_from() -> None:
     kind, pod, version = read_event(line("MODIFIED", {"kind": "PartialObjectMetadata", "metadata": METADATA}))
     assert (kind, version) == ("MODIFIED", "7")
-    assert isinstance(pod, PodMeta)
-    assert pod.owner is not None
-    assert pod.owner.name == "web-1"
+    assert isinstance(pod, Pod)
+    assert pod.metadata.owner is not None
+    assert pod.metadata.owner.name == "web-1"
 
 
-def test_a_whole_pod_reads_the_same() -> None:
-    whole = {"metadata": METADATA, "spec": {"containers": [{}]}, "status": {"phase": "Running"}}
-    assert read_event(line("ADDED", whole)) == read_event(line("ADDED", {"metadata": METADATA}))
+def test_of_a_pod_that_runs_its_network_and_its_times_are_read() -> None:
+    ran = {"state": {"running": {"startedAt": "2026-11-24T12:00:02Z"}}, "lastState": {"terminated": {"exitCode": 1}}}
+    whole = {
+        "metadata": METADATA,
+        "spec": {"hostNetwork": True, "containers": [{"name": "web", "ports": [{"containerPort": 80}]}, {}]},
+        "status": {
+            "phase": "Running",
+            "podIP": "10.0.0.1",
+            "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}],
+            "startTime": "2026-11-24T12:00:00Z",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": None}],
+            "containerStatuses": [ran],
+        },
+    }
+    _, pod, _ = read_event(line("ADDED", whole))
+    assert isinstance(pod, Pod)
+    assert pod.spec.host_network
+    assert [port.container_port for one in pod.spec.containers or () for port in one.ports or ()] == [80]
+    assert (pod.status.pod_ip, [one.ip for one in pod.status.pod_ips or ()]) == ("10.0.0.1", ["10.0.0.1", "fd00::1"])
+    assert pod.status.container_statuses is not None
+    assert pod.status.container_statuses[0].state.running is not None
 
 
 def test_a_bookmark_moves_the_version_only() -> None:

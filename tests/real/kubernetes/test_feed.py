@@ -21,6 +21,7 @@ from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
 from fluentd.pods import NameRules
 from fluentd.selection import LabelSelector, Selection
+from fluentd.statements import Statements
 from pipeline.apiserver import ACCOUNT, IN_CLUSTER, check_source, open_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]
@@ -74,6 +75,7 @@ async def running(
         selection=Selection(LabelSelector("heritage=deis")),
         fallback=NameRules(pods.node),
         wait_seconds=1.0,
+        statements=Statements(registry=registry),
         changed=lambda: None,
         registry=registry,
     )
