@@ -1,13 +1,20 @@
 """Rules: from batches of lines to samples of metrics.
 
-Whole batches, not line by line: rows are chosen by who wrote them, and what the rules read of them are arrays.
+Whole batches, not line by line: rows are chosen by who wrote them, laid side by side, and split by where their quotes
+and spaces are; the few lines where that does not tell everything are read one by one.
 
 Layers, lower ones know nothing of higher ones::
 
-    builtin      the metrics that are made without anybody's rule
-    codes        distinct values, and which of them each row has
-    rows         some rows of a batch side by side
-    traffic      lines and bytes
-    own          rules that an app's pods state
-    ruleset      all rules
+    builtin             the metrics that are made without anybody's rule
+    codes               distinct values, and which of them each row has
+    rows                some rows of a batch side by side
+    numbers, columns    numbers that stand in lines; label sets of many rows
+    traffic, access     lines and bytes; access lines of any format as columns, and their samples
+    misses              what rules could not read
+    requests            access lines to columns: the usual ones at once, the others one by one
+    nginx               what nginx writes of tries
+    router, ingress     formats of access lines
+    places, sources     whose lines are read; which pods are routers
+    own                 rules that an app's pods state
+    ruleset             all rules
 """

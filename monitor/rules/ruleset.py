@@ -10,7 +10,9 @@ import numpy as np
 
 from monitor.metric import Metric, Samples
 from monitor.rules.builtin import BUILT_IN, VERSION
+from monitor.rules.misses import Misses
 from monitor.rules.own import AppRules
+from monitor.rules.sources import DEFAULT_SOURCES, source_samples
 from monitor.rules.traffic import traffic
 from pipeline.errors import SettingsError
 from pipeline.lines.batch import Batch
@@ -42,6 +44,7 @@ class RuleSet:
     def __init__(self, text: bytes = b"", *, name: str = "rules") -> None:
         if text.strip():
             raise SettingsError(f"{name}: no rules of this kind are known")
+        self._sources = DEFAULT_SOURCES
         self.metrics: tuple[Metric, ...] = BUILT_IN
         self.digest: str = hashlib.blake2b(b"%d\0" % VERSION + text, digest_size=_DIGEST_BYTES).hexdigest()
 
@@ -71,4 +74,8 @@ class RuleSet:
         """
         if not batch.rows:
             return []
-        return traffic(batch, np.zeros(batch.rows, np.uint8), _LEVELS)
+        misses = Misses()
+        made = traffic(batch, np.zeros(batch.rows, np.uint8), _LEVELS)
+        made += source_samples(batch, self._sources, misses)
+        made += misses.samples(batch)
+        return [samples for samples in made if len(samples.index)]

@@ -70,21 +70,21 @@ def sums(samples: Sequence[Samples]) -> dict[str, dict[LabelSet, tuple[int, floa
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def batch_of() -> Callable[[Sequence[Line]], Batch]:
     return make_batch
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def line() -> type[Line]:
     return Line
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def web() -> ChunkFacts:
     return WEB
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def added() -> Callable[[Sequence[Samples]], dict[str, dict[LabelSet, tuple[int, float]]]]:
     return sums

@@ -1,0 +1,165 @@
+"""Access lines of any format as columns, and the samples that they make."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from monitor.metric import Exemplar, Metric, Samples
+from monitor.rules.builtin import (
+    REQUEST_SECONDS,
+    REQUESTS,
+    RESPONSE_BYTES,
+    TRIES,
+    TRY_SECONDS,
+    WITHOUT_UPSTREAM,
+)
+from monitor.rules.codes import I32, I64
+from monitor.rules.columns import Column, Who, label_sets
+from monitor.rules.numbers import F64
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other")
+OTHER_METHOD: Final = len(METHODS) - 1
+
+CODES: Final = (*(f"{code:03d}" for code in range(1000)), "")
+"""Values of the label `code`, by number; the last one stands for a try whose answer is not told."""
+NO_CODE: Final = len(CODES) - 1
+
+NO_UPSTREAM: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """Requests as a router passed them on; arrays have one element for each try, ascending by request.
+
+    Attributes:
+        request: int64, which request each belongs to.
+        code: int32, the answer, index into `CODES`.
+        seconds: float64, NaN when not told.
+        upstream: int32, index into `Access.upstreams`.
+    """
+
+    request: I64
+    code: I32
+    seconds: F64
+    upstream: I32
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Access lines of one source, in arrival order; arrays have one element for each.
+
+    Attributes:
+        source: Value of the label: which kind of writer.
+        rows: int64, ascending: rows in the batch.
+        time_ns: int64, times of the lines.
+        who: Whose requests, as far as the lines and their writers tell.
+        method: int32, index into `METHODS`.
+        code: int32, the answer's status, index into `CODES`.
+        seconds: float64, how long it took, NaN when not told.
+        size: float64, bytes of the answer, NaN when not told.
+        tries: Of routers: each try, and none for a request that was passed to no pod.
+        upstreams: Addresses that `tries` speak of. The first is empty: it says nothing of who served.
+        traces: Trace ids by request.
+    """
+
+    source: str
+    rows: I64
+    time_ns: I64
+    who: Who
+    method: I32
+    code: I32
+    seconds: F64
+    size: F64
+    tries: Tries | None = None
+    upstreams: tuple[str, ...] = ("",)
+    traces: Mapping[int, str] = field(default_factory=dict)
+
+
+def access_samples(access: Access) -> Iterator[Samples]:
+    """What access lines add to the built-in metrics."""
+    if not len(access.rows):
+        return
+    everything = np.arange(len(access.rows))
+    upstream = _last_upstream(access)
+    labels = [
+        Column.same(access.source, len(access.rows)),
+        Column(access.method, METHODS),
+        Column(access.code, CODES),
+    ]
+    yield _samples(access, REQUESTS, labels, upstream, which=everything)
+    timed = np.flatnonzero(~np.isnan(access.seconds))
+    yield _samples(access, REQUEST_SECONDS, labels[:1], upstream, which=timed, values=access.seconds)
+    sized = np.flatnonzero(~np.isnan(access.size))
+    yield _samples(access, RESPONSE_BYTES, labels[:1], upstream, which=sized, values=access.size)
+    if access.tries is not None:
+        yield from _tries(access, access.tries, upstream)
+
+
+def _last_upstream(access: Access) -> Column | None:
+    """The address that each request was passed to in the end; empty where there is none."""
+    if access.tries is None or not any(access.upstreams):
+        return None
+    last = np.zeros(len(access.rows), np.int32)
+    last[access.tries.request] = access.tries.upstream  # the last of several writes stays
+    return Column(last, access.upstreams)
+
+
+def _tries(access: Access, tries: Tries, upstream: Column | None) -> Iterator[Samples]:
+    source = Column.same(access.source, len(tries.request))
+    each = None if upstream is None else Column(tries.upstream, access.upstreams)
+    who, rows, time_ns = (access.who.of(tries.request), access.rows[tries.request], access.time_ns[tries.request])
+    index, sets = label_sets(who, [source, Column(tries.code, CODES)], each)
+    yield Samples(TRIES, sets, index, rows, time_ns)
+    timed = np.flatnonzero(~np.isnan(tries.seconds))
+    index, sets = label_sets(who.of(timed), [source.of(timed)], each and each.of(timed))
+    yield Samples(TRY_SECONDS, sets, index, rows[timed], time_ns[timed], tries.seconds[timed])
+    passed = np.zeros(len(access.rows), np.bool_)
+    passed[tries.request] = True
+    without = np.flatnonzero(~passed)
+    labels = [Column.same(access.source, len(access.rows)), Column(access.code, CODES)]
+    yield _samples(access, WITHOUT_UPSTREAM, labels, None, which=without)
+
+
+def _samples(
+    access: Access,
+    metric: Metric,
+    labels: Sequence[Column],
+    upstream: Column | None,
+    *,
+    which: I64,
+    values: F64 | None = None,
+) -> Samples:
+    """Samples of some of the requests."""
+    index, sets = label_sets(
+        access.who.of(which), [label.of(which) for label in labels], upstream and upstream.of(which)
+    )
+    return Samples(
+        metric,
+        sets,
+        index,
+        access.rows[which],
+        access.time_ns[which],
+        None if values is None else values[which],
+        exemplars(access.traces, which, index) if metric.edges else (),
+    )
+
+
+def exemplars(traces: Mapping[int, str], which: I64, index: I32) -> tuple[Exemplar, ...]:
+    """Of each label set the last sample that has a trace.
+
+    Args:
+        traces: Trace ids by element.
+        which: int64, ascending: the element that each sample comes from.
+        index: int32, label set of each sample.
+    """
+    if not traces:
+        return ()
+    elements = np.fromiter(traces, np.int64, len(traces))
+    elements.sort()
+    sample = np.searchsorted(which, elements)
+    there = sample < len(which)
+    there[there] = which[sample[there]] == elements[there]
+    newest = dict(zip(index[sample[there]].tolist(), sample[there].tolist(), strict=True))
+    return tuple(Exemplar(traces[int(which[of_set])], of_set) for of_set in newest.values())

@@ -1,0 +1,84 @@
+"""Label sets of many rows: values as codes, and only the distinct combinations as objects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Final, Self
+
+import numpy as np
+
+from monitor.metric import LabelSet
+from monitor.rules.codes import I32, I64, encode_numbers
+from monitor.rules.rows import Bools
+
+_MOST_KEYS: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One label of many rows.
+
+    Attributes:
+        codes: int32, which of `values` each row has.
+        values: Values of the label.
+    """
+
+    codes: I32
+    values: Sequence[str]
+
+    @classmethod
+    def same(cls, value: str, rows: int) -> Self:
+        """One value for all rows."""
+        return cls(np.zeros(rows, np.int32), (value,))
+
+    def of(self, which: Bools | I64) -> "Column":
+        """Of some rows."""
+        return Column(self.codes[which], self.values)
+
+    def texts(self) -> list[str]:
+        """The value of each row."""
+        return [self.values[code] for code in self.codes.tolist()]
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Whose rows these are.
+
+    Attributes:
+        codes: int32, which of `sets` each row has.
+        sets: Label sets without labels of their own and without an upstream.
+    """
+
+    codes: I32
+    sets: Sequence[LabelSet]
+
+    def of(self, which: Bools | I64) -> "Who":
+        """Of some rows."""
+        return Who(self.codes[which], self.sets)
+
+
+def label_sets(who: Who, labels: Sequence[Column], upstream: Column | None = None) -> tuple[I32, list[LabelSet]]:
+    """Which label set each row has, and the distinct ones in the order in which they first come."""
+    columns = [*labels, upstream] if upstream is not None else labels
+    keys, span = who.codes.astype(np.int64), max(len(who.sets), 1)
+    for column in columns:
+        if span > _MOST_KEYS // max(len(column.values), 1):
+            dense, distinct = encode_numbers(keys)
+            keys, span = dense.astype(np.int64), len(distinct)
+        keys = keys * len(column.values) + column.codes
+        span *= len(column.values)
+    index, distinct = encode_numbers(keys)
+    first = np.zeros(len(distinct), np.int64)
+    first[index[::-1]] = np.arange(len(index) - 1, -1, -1)
+    return index, _distinct(who.of(first), [label.of(first) for label in labels], upstream and upstream.of(first))
+
+
+def _distinct(who: Who, labels: Sequence[Column], upstream: Column | None) -> list[LabelSet]:
+    addresses = upstream.texts() if upstream is not None else repeat("", len(who.codes))
+    values = zip(*(label.texts() for label in labels), strict=True) if labels else repeat((), len(who.codes))
+    return [
+        LabelSet(one.namespace, one.app, one.process, one.release, one.pod, of_labels, address)
+        for one, of_labels, address in zip(
+            map(who.sets.__getitem__, who.codes.tolist()), values, addresses, strict=True
+        )
+    ]

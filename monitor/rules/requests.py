@@ -1,0 +1,205 @@
+"""Requests out of access lines: those of usual lines as arrays, the others one by one, put together in order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from monitor.metric import LabelSet
+from monitor.rules.access import METHODS, OTHER_METHOD, Access, Tries
+from monitor.rules.codes import I32, I64, encode_texts
+from monitor.rules.columns import Who
+from monitor.rules.numbers import F64
+from monitor.rules.rows import Text
+
+VALUE_BYTES: Final = 128
+"""Most bytes of a label's value; a longer one is cut there."""
+
+_METHOD_CODES: Final = {name.encode(): code for code, name in enumerate(METHODS)}
+
+
+class Try(NamedTuple):
+    """A request as a router passed it on: address, code as in `access.CODES`, seconds or NaN."""
+
+    upstream: bytes
+    code: int
+    seconds: float
+
+
+class Request(NamedTuple):
+    """One access line; names and units are as in `Access`, `owner` is what it says of whose request it was."""
+
+    owner: bytes
+    method: int
+    code: int
+    seconds: float
+    size: float
+    tries: Sequence[Try]
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Lines of which arrays were made, with one try at most; arrays have one element for each.
+
+    Attributes:
+        which: int64, ascending: index of the line.
+        owner: Arrow `large_binary`: what the line says of whose request it was.
+        method: int32.
+        code: int32.
+        seconds: float64.
+        size: float64.
+        upstream: Arrow `large_binary`: address of the try; of no try when there is no colon in it.
+        try_code: int32.
+        try_seconds: float64.
+    """
+
+    which: I64
+    owner: Any
+    method: I32
+    code: I32
+    seconds: F64
+    size: F64
+    upstream: Any
+    try_code: I32
+    try_seconds: F64
+
+    def sure(self) -> "Usual":
+        """Without the lines of which a number could not be read."""
+        good = (self.code >= 0) & ~np.isnan(self.seconds) & ~np.isnan(self.size)
+        if good.all():
+            return self
+        which = pa.array(np.flatnonzero(good))
+        return Usual(
+            which=self.which[good],
+            owner=self.owner.take(which),
+            method=self.method[good],
+            code=self.code[good],
+            seconds=self.seconds[good],
+            size=self.size[good],
+            upstream=self.upstream.take(which),
+            try_code=self.try_code[good],
+            try_seconds=self.try_seconds[good],
+        )
+
+
+class Format(Protocol):
+    """A format of access lines."""
+
+    def usual_lines(self, text: Text) -> Usual:
+        """Read the usual ones of many lines at once."""
+
+    def other_line(self, line: bytes) -> Request | None:
+        """Read any line by itself; `None` when it is none of this format."""
+
+
+def methods(text: Text, at: I64) -> I32:
+    """The method that stands at each place with a space behind it."""
+    words = text.words(at)
+    codes = np.full(len(at), OTHER_METHOD, np.int32)
+    for code, name in enumerate(METHODS[:OTHER_METHOD]):
+        wanted = f"{name} ".encode()
+        mask = np.uint64((1 << (8 * len(wanted))) - 1)
+        codes[(words & mask) == np.uint64(int.from_bytes(wanted, "little"))] = code
+    return codes
+
+
+def method_code(request: bytes) -> int:
+    """The method at the beginning of a request line."""
+    name, space, _ = request[:VALUE_BYTES].partition(b" ")
+    return _METHOD_CODES.get(name, OTHER_METHOD) if space else OTHER_METHOD
+
+
+def three_digits(text: Text, at: I64) -> I32:
+    """The number of the three digits at each place; -1 where there are none."""
+    words = text.words(at)
+    value = np.zeros(len(at), np.int32)
+    good = np.ones(len(at), np.bool_)
+    for place in range(3):
+        digit = ((words >> np.uint64(8 * place)) & np.uint64(0xFF)).astype(np.int32) - ord("0")
+        good &= (digit >= 0) & (digit <= 9)  # noqa: PLR2004 - digits
+        value = value * 10 + digit
+    return np.where(good, value, -1).astype(np.int32)
+
+
+def name_of(value: bytes) -> str:
+    """A label's value: of bounded length, and text."""
+    return value[:VALUE_BYTES].decode(errors="ignore" if len(value) > VALUE_BYTES else "replace")
+
+
+def read_access(
+    text: Text,
+    times_ns: I64,
+    source: str,
+    form: Format,
+    *,
+    owned_by: Callable[[bytes], LabelSet],
+    attributed: bool,
+) -> tuple[Access, I64]:
+    """Read access lines.
+
+    Args:
+        text: The lines.
+        times_ns: int64, times of all rows of the batch.
+        source: See `Access`.
+        form: Of the lines.
+        owned_by: Whose request it was, by what the line says of that.
+        attributed: Whether it is pods that listen at the addresses of tries.
+
+    Returns:
+        What was read, and which lines are none of this format.
+    """
+    usual = form.usual_lines(text).sure()
+    left = np.ones(len(text), np.bool_)
+    left[usual.which] = False
+    others = [(index, form.other_line(text.line(index))) for index in np.flatnonzero(left).tolist()]
+    read = [(index, request) for index, request in others if request is not None]
+    which = np.concatenate((usual.which, np.array([index for index, _ in read], np.int64)))
+    order = np.argsort(which, kind="stable")
+    requests = [request for _, request in read]
+    rows = text.rows[which[order]]
+    owners = pa.concat_arrays([usual.owner, pa.array([each.owner for each in requests], pa.large_binary())])
+    codes, names = encode_texts(owners)
+    tries, upstreams = _tries(usual, requests, order, attributed=attributed)
+    access = Access(
+        source=source,
+        rows=rows,
+        time_ns=times_ns[rows],
+        who=Who(codes[order], [owned_by(name) for name in names]),
+        method=_with(usual.method, [each.method for each in requests])[order],
+        code=_with(usual.code, [each.code for each in requests])[order],
+        seconds=_with(usual.seconds, [each.seconds for each in requests])[order],
+        size=_with(usual.size, [each.size for each in requests])[order],
+        tries=tries,
+        upstreams=upstreams,
+    )
+    return access, np.array([index for index, request in others if request is None], np.int64)
+
+
+def _tries(usual: Usual, requests: Sequence[Request], order: I64, *, attributed: bool) -> tuple[Tries, tuple[str, ...]]:
+    """Tries of all requests, in order, and their addresses."""
+    more = [(len(usual.which) + at, one) for at, request in enumerate(requests) for one in request.tries]
+    codes, names = encode_texts(
+        pa.concat_arrays([usual.upstream, pa.array([one.upstream for _, one in more], pa.large_binary())])
+    )
+    passed = np.array([b":" in name for name in names], np.bool_)
+    single = np.flatnonzero(passed[codes[: len(usual.which)]])
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    request = place[_with(single, [at for at, _ in more])]
+    kept = np.concatenate((single, np.arange(len(usual.which), len(codes))))
+    by_request = np.argsort(request, kind="stable")
+    tries = Tries(
+        request=request[by_request],
+        code=_with(usual.try_code, [one.code for _, one in more])[kept][by_request],
+        seconds=_with(usual.try_seconds, [one.seconds for _, one in more])[kept][by_request],
+        upstream=(codes[kept] + np.int32(1))[by_request],
+    )
+    return tries, ("", *(map(name_of, names) if attributed else repeat("", len(names))))
+
+
+def _with(values: npt.NDArray[Any], more: Sequence[float]) -> npt.NDArray[Any]:
+    return np.concatenate((values, np.array(more, values.dtype))) if more else values

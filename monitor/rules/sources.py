@@ -1,0 +1,87 @@
+"""Routers whose access lines are read: which pods are routers is said by their place, never by what a line looks like.
+
+A line of an app that looks like a router's is that app's own line, so that nobody can speak for another app.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Final, Literal, cast
+
+import msgspec
+import numpy as np
+
+from monitor.metric import UNKNOWN, LabelSet, Samples
+from monitor.rules import ingress, router
+from monitor.rules.access import access_samples
+from monitor.rules.misses import NOT_A_NUMBER, UNMATCHED, Misses
+from monitor.rules.places import Names, Where
+from monitor.rules.requests import Format, name_of, read_access
+from monitor.rules.rows import Text
+from pipeline.lines.batch import Batch, ChunkFacts
+
+FormatName = Literal["deis-router", "ingress-nginx"]
+
+
+class Source(Where, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pods that write access lines of requests to others.
+
+    Attributes:
+        format: Of their lines.
+        namespaces: Where they run; must be said, since anybody may call an app or a container as he likes.
+        endpoints: Whether they pass requests to pods, and not to the address of a Service.
+    """
+
+    format: FormatName
+    namespaces: Annotated[Names, msgspec.Meta(min_length=1)]
+    endpoints: bool = True
+
+
+DEFAULT_SOURCES: Final = (
+    # It passes requests to the cluster address of the app's Service: no line of it tells the pod.
+    Source(format="deis-router", namespaces=("deis",), containers=("deis-router",), endpoints=False),
+    Source(
+        format="ingress-nginx", namespaces=("ingress-nginx",), containers=("controller", "nginx-ingress-controller")
+    ),
+)
+
+LABELS: Final[Mapping[str, str]] = {"deis-router": "router", "ingress-nginx": "ingress-nginx"}
+"""Values of the label `source`."""
+
+FORMATS: Final[Mapping[str, Format]] = {"deis-router": cast("Format", router), "ingress-nginx": cast("Format", ingress)}
+
+
+def owner_of(source: Source, writer: ChunkFacts) -> Callable[[bytes], LabelSet]:
+    """Whose a request is, as far as a router's line tells."""
+
+    def of_router(app: bytes) -> LabelSet:
+        name = name_of(app)
+        return LabelSet(name, name, release=UNKNOWN)  # an app of Deis has a namespace of its own name
+
+    def of_ingress(backend: bytes) -> LabelSet:
+        # `<namespace>-<service>-<port>`: where the first of them ends, nothing tells. The pod at the address will.
+        return LabelSet(writer.namespace, name_of(backend).rpartition("-")[0] or writer.app, release=UNKNOWN)
+
+    return of_router if source.format == "deis-router" else of_ingress
+
+
+def source_samples(batch: Batch, sources: Sequence[Source], misses: Misses) -> Iterator[Samples]:
+    """Samples of routers' lines: a writer's lines are read by the first of the sources that concerns it."""
+    groups: dict[tuple[Source, str], list[int]] = {}
+    for index, facts in enumerate(batch.facts):
+        source = next((each for each in sources if each.concerns(facts)), None)
+        if source is not None:
+            groups.setdefault((source, facts.namespace), []).append(index)
+    for (source, _), members in groups.items():
+        meant = np.zeros(len(batch.facts), np.bool_)
+        meant[members] = True
+        text = Text.of(batch, np.flatnonzero(meant[batch.facts_index]))
+        access, unread = read_access(
+            text,
+            batch.time_ns,
+            LABELS[source.format],
+            FORMATS[source.format],
+            owned_by=owner_of(source, batch.facts[members[0]]),
+            attributed=source.endpoints,
+        )
+        misses.add(text.rows[unread], source.format, UNMATCHED)
+        misses.add(access.rows[np.isnan(access.seconds) | np.isnan(access.size)], source.format, NOT_A_NUMBER)
+        yield from access_samples(access)
