@@ -1,0 +1,20 @@
+"""The metrics APIs of Kubernetes, which the HorizontalPodAutoscaler reads: custom and external metrics.
+
+Layers, lower ones know nothing of higher ones::
+
+    settings            where it listens, and with what
+    quantity, selector  the API's numbers and label selectors (pure)
+    paths, shapes       what a path asks for; the objects that answer (pure)
+    cached              a bounded memory of answers that age
+    cluster             what is asked of the API server: reviews, pods, objects
+    fronted, tls        whose certificates count, and our own, read again when they change
+    callers, rights     who asks, and whether he may
+    naming              whose app and process an object is (pure)
+    catalog             which metrics there are, for discovery
+    custom, external    answers made of values
+    fallback            another adapter, for what is not known here
+    api                 a request from its first check to its answer
+    server              the tasks: listen, and keep certificates and authorities fresh
+
+Nothing is ever 0 for want of data: see `monitor.values`.
+"""

@@ -1,0 +1,125 @@
+"""Custom metrics: values of pods, of objects that stand for an app or a process, and of a namespace."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from monitor.hpa.cluster import Cluster, ReadyPod
+from monitor.hpa.naming import KINDS, Kind, scope_of
+from monitor.hpa.paths import EVERY, NAMESPACE_METRICS, Asked
+from monitor.hpa.refusal import RefusalError, UnknownError
+from monitor.hpa.selector import Selector
+from monitor.hpa.shapes import Described, Item
+from monitor.hpa.source import Source
+from monitor.reading import SLOT_NS
+from monitor.values import Form, Values
+
+_NS: Final = 1_000_000_000
+
+
+class CustomMetrics:
+    """See the module.
+
+    Args:
+        source: Of values.
+        cluster: Says which pods and objects there are.
+    """
+
+    def __init__(self, source: Source, cluster: Cluster) -> None:
+        self._source, self._cluster = source, cluster
+
+    async def items(self, asked: Asked, *, labels: str, selector: Selector) -> list[Item]:
+        """What answers a request.
+
+        Args:
+            asked: What for.
+            labels: Selector of the objects, as it came; it counts when all are asked for.
+            selector: Of the metric's own labels.
+
+        Raises:
+            UnknownError: There is no such metric of such objects here.
+            RefusalError: There is no such object, or no value of it.
+            IncompleteError: What its value is made of is not all known, or stale.
+            KubernetesUnavailableError: The API server does not say which objects there are.
+        """
+        if not asked.namespace:
+            if asked.resource != "namespaces" or asked.name == EVERY:
+                raise UnknownError(f"no metrics of {asked.resource} at the cluster scope")
+            return [await self._of_namespace(asked.name, asked.metric, selector)]
+        if asked.resource == NAMESPACE_METRICS:
+            return [await self._of_namespace(asked.namespace, asked.metric, selector)]
+        if asked.resource == "pods":
+            return await self._of_pods(asked, labels, selector)
+        kind = KINDS.get(asked.resource)
+        if kind is None or asked.name == EVERY:
+            raise UnknownError(f"no metrics of {asked.name} {asked.resource}")
+        return [await self._of_object(asked, kind, selector)]
+
+    async def _of_namespace(self, namespace: str, metric: str, selector: Selector) -> Item:
+        values = await self._source.values(metric, namespace=namespace, selector=selector)
+        value = values.groups.get(())
+        if value is None:
+            value = await self._nothing(values, namespace, None, f"namespace {namespace}")
+        return Item(value, values.stop_ns, values.seconds, Described("Namespace", namespace))
+
+    async def _of_object(self, asked: Asked, kind: Kind, selector: Selector) -> Item:
+        thing = await self._cluster.thing(kind.root, asked.namespace, kind.resource, asked.name)
+        if thing is None:
+            raise _no_such(f'{asked.resource} "{asked.name}" not found')
+        scope = scope_of(thing)
+        match = {"app": frozenset({scope.app})}
+        if scope.processes is not None:
+            match["process"] = scope.processes
+        values = await self._source.values(asked.metric, namespace=asked.namespace, selector=selector, match=match)
+        value = values.groups.get(())
+        if value is None:
+            value = await self._nothing(values, asked.namespace, scope.app, f"app {scope.app}")
+        described = Described(kind.kind, asked.name, asked.namespace, kind.api_version)
+        return Item(value, values.stop_ns, values.seconds, described)
+
+    async def _nothing(self, values: Values, namespace: str, app: str | None, what: str) -> float:
+        """The value of who has no samples."""
+        nothing = values.meaning.counts_nothing_as
+        if nothing is None:
+            raise _no_such(f"no samples of {values.meaning.metric} in the window of {what}")
+        if not await self._source.has(namespace, app):
+            raise _no_such(f"nothing has been measured of {what}")
+        return nothing
+
+    async def _of_pods(self, asked: Asked, labels: str, selector: Selector) -> list[Item]:
+        pods = await self._pods(asked, labels)
+        match = {"pod": frozenset(pod.name for pod in pods)}
+        values = await self._source.values(
+            asked.metric, namespace=asked.namespace, selector=selector, match=match, by=("pod",)
+        )
+        items = list(items_of(pods, values, asked.namespace))
+        if asked.name != EVERY and not items:
+            raise _no_such(f'no value of pod "{asked.name}" yet')
+        return items
+
+    async def _pods(self, asked: Asked, labels: str) -> list[ReadyPod]:
+        if asked.name == EVERY:
+            return await self._cluster.ready_pods(asked.namespace, selector=labels)
+        pod = await self._cluster.ready_pod(asked.namespace, asked.name)
+        if pod is None:
+            raise _no_such(f'no ready pod "{asked.name}"')
+        return [pod]
+
+
+def items_of(pods: Iterable[ReadyPod], values: Values, namespace: str) -> Iterator[Item]:
+    """A value for each pod that the window says something of.
+
+    One that became ready in it counts for the time since then; who did so in its last slot, or after it, has no value
+    yet: it would look idle.
+    """
+    for pod in pods:
+        value = values.groups.get((pod.name,), values.meaning.counts_nothing_as)
+        since_ns = max(values.start_ns, pod.since_ns)
+        if value is None or values.stop_ns - since_ns <= SLOT_NS:
+            continue
+        if values.meaning.form is Form.RATE:
+            value *= (values.stop_ns - values.start_ns) / (values.stop_ns - since_ns)
+        yield Item(value, values.stop_ns, values.seconds, Described("Pod", pod.name, namespace))
+
+
+def _no_such(message: str) -> RefusalError:
+    return RefusalError(404, "NotFound", message, cause="no-value")
