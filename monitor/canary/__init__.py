@@ -2,5 +2,8 @@
 
 Layers, lower ones know nothing of higher ones::
 
+    decide       counts to a verdict (pure)
+    noise        over-dispersion from history (pure)
+    arms         counts as arrays over minutes
     counts       what is judged, the policy, the verdict (the contract)
 """

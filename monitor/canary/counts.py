@@ -45,7 +45,9 @@ class Direction(StrEnum):
 
 
 class Minute(msgspec.Struct, frozen=True):
-    """What both arms did in one complete minute. A minute that is not known is left out; it is never a row of zeros.
+    """What both arms did in one complete minute.
+
+    A minute that is not known is left out. Zeros say that it is known that nothing came.
 
     Attributes:
         start_ns: Its first nanosecond since the epoch.
