@@ -149,3 +149,8 @@ def _plain(table: pa.Table) -> pa.Table:
         if pa.types.is_dictionary(column.type):
             table = table.set_column(number, column.name, table.column(number).cast(column.type.value_type))
     return table
+
+
+@pytest.fixture
+def table_of() -> Callable[[Path], dict[str, list[Seen]]]:
+    return read_table
