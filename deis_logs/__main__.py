@@ -1,53 +1,24 @@
-"""Where the process begins and ends: its signals, and its status.
+"""`deis-logs`: see `deis_logs.process` for how it ends."""
 
-0 done (also when the reader of stdout has seen enough), 1 failed, 2 wrong usage, 130 interrupted.
-"""
-
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING
 
-from deis_logs.errors import CliError
-from deis_logs.output import ReaderGoneError, note
+from deis_logs.process import run_command
 
-INTERRUPTED: Final = 130
+if TYPE_CHECKING:
+    import typer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Without the program's name; `None` takes those of the process.
-
-    Returns:
-        The exit status.
-    """
-    signal.signal(signal.SIGINT, _interrupt)
-    try:
-        from deis_logs.cli import app  # noqa: PLC0415 - an interrupt while it loads is met as well
-
-        app(args=list(sys.argv[1:] if arguments is None else arguments), prog_name="deis-logs")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except CliError as error:
-        note(str(error))
-        return error.exit_status
-    except OSError as error:
-        note(f"{error.filename or 'output'}: {error.strerror or error}")
-        return 1
-    except ReaderGoneError:
-        return 0
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
+    """Run the command; see `run_command`."""
+    return run_command(_load, program="deis-logs", arguments=arguments)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """End at once, also inside a write that blocks: asyncio's own way would wait for that write."""
-    del number, frame
-    raise KeyboardInterrupt
+def _load() -> "typer.Typer":
+    from deis_logs.cli import app  # noqa: PLC0415 - see `run_command`
+
+    return app
 
 
 if __name__ == "__main__":

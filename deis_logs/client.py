@@ -1,4 +1,4 @@
-"""HTTP: one logger, its answers as streams of complete lines, and its errors as words that help.
+"""HTTP: one service, its answers as streams of complete lines, and its errors as words that help.
 
 Redirects are not followed: a token goes only where the person sent it.
 """
@@ -38,10 +38,10 @@ class _ErrorBody(msgspec.Struct):
 
 
 class Client:
-    """Requests to one logger.
+    """Requests to one service.
 
     Args:
-        target: The logger.
+        target: The service.
         session: Open for the life of this object.
     """
 
@@ -80,31 +80,32 @@ class Client:
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> CliError:
         said = _said(await response.content.read(_ERROR_BYTES))
-        status = response.status
+        status, service = response.status, self._target.service
         if status == 400:  # noqa: PLR2004 - HTTP's own numbers are clearer than names here
-            return UsageError(f"the logger refuses the request: {said or 'a parameter is wrong'}")
+            return UsageError(f"the {service.name} refuses the request: {said or 'a parameter is wrong'}")
         if status == 410:  # noqa: PLR2004 - same
-            return GoneError(f"the logger cannot go on from there ({status}{said and ': '}{said})")
+            return GoneError(f"the {service.name} cannot go on from there ({status}{said and ': '}{said})")
         if status in _RETRIABLE:
-            return LostError(f"the logger cannot answer now ({status}{said and ': '}{said}): try again later")
+            return LostError(f"the {service.name} cannot answer now ({status}{said and ': '}{said}): try again later")
         advice = {
-            401: "a valid token is needed: log in with `deis login`, or give --token-file or DEIS_LOGS_TOKEN",
+            401: "a valid token is needed: log in with `deis login`, or give --token-file or "
+            f"{service.variables}_TOKEN",
             403: "the token may not read this app: ask the app's owner, or use another token",
-            404: f"there is no logger at {self._target.url}: check --url or DEIS_LOGS_URL",
+            404: f"there is no {service.name} at {self._target.url}: check --url or {service.variables}_URL",
         }.get(status)
         if 300 <= status < 400:  # noqa: PLR2004 - same
             advice = f"{self._target.url} points to {response.headers.get('Location', 'elsewhere')}: give that as --url"
-        return ServerError(f"{advice or 'the logger refuses the request'} ({status}{said and ': '}{said})")
+        return ServerError(f"{advice or f'the {service.name} refuses the request'} ({status}{said and ': '}{said})")
 
     def _lost(self, error: aiohttp.ClientError) -> CliError:
-        url = self._target.url
+        url, service = self._target.url, self._target.service
         if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
             return ServerError(f"the certificate of {url} is not trusted ({error}): check --url and SSL_CERT_FILE")
         if isinstance(error, aiohttp.InvalidURL):
-            return UsageError(f"{url} is no URL: check --url or DEIS_LOGS_URL")
+            return UsageError(f"{url} is no URL: check --url or {service.variables}_URL")
         if isinstance(error, aiohttp.ClientConnectorError):
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
-            return LostError(f"cannot connect to {url} ({reason}): is the logger running, is --url right?")
+            return LostError(f"cannot connect to {url} ({reason}): is the {service.name} running, is --url right?")
         if isinstance(error, (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
             return LostError(f"the connection to {url} broke off")  # what aiohttp adds is about chunks
         return LostError(f"the connection to {url} broke off ({error or type(error).__name__})")
@@ -120,7 +121,7 @@ def _said(body: bytes) -> str:
 @asynccontextmanager
 async def connect(target: Target) -> AsyncIterator[Client]:
     """Open a client inside the block. Proxies are those of the environment; none for this machine."""
-    headers = {"User-Agent": "deis-logs"}
+    headers = {"User-Agent": target.service.variables.lower().replace("_", "-")}
     if target.token:
         headers["Authorization"] = f"Bearer {target.token}"
     async with aiohttp.ClientSession(

@@ -97,10 +97,10 @@ def _is_pipe(fd: int) -> bool:
         return False
 
 
-def note(words: str) -> None:
+def note(words: str, *, program: str = "deis-logs") -> None:
     """Say something to the person, on stderr."""
     try:
-        sys.stderr.write(f"deis-logs: {visible(words)}\n")
+        sys.stderr.write(f"{program}: {visible(words)}\n")
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # stderr is closed: nobody to tell
         return

@@ -1,4 +1,4 @@
-"""Which logger, with which token, for which app: from options, the environment, the deis client's file and git.
+"""Which service, with which token, for which app: from options, the environment, the deis client's file and git.
 
 Precedence: an option, its environment variable, the profile (`~/.deis/client.json`), a default. The profile's token is
 the controller's: it is sent only to hosts of the controller's own domain, whatever `--url` says.
@@ -19,12 +19,31 @@ import msgspec
 from deis_logs.errors import CliError, UsageError
 from pipeline.limits import KIB, NAME_BYTES
 
-DEFAULT_URL: Final = "http://127.0.0.1:8088"
 _FILE_BYTES: Final = 64 * KIB
 _GIT_SECONDS: Final = 5.0
 _APP = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_BYTES - 1}}}")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 _SCP_REMOTE = re.compile(r"(?:[^@/]+@)?([^:/]+):(.*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service that a command asks.
+
+    Attributes:
+        name: What words call it.
+        variables: What its environment variables begin with: `<variables>_URL`, `<variables>_TOKEN`.
+        label: What stands in place of the controller's `deis.` in its host's name.
+        url: Where it is when nothing says.
+    """
+
+    name: str
+    variables: str
+    label: str
+    url: str
+
+
+LOGGER: Final = Service(name="logger", variables="DEIS_LOGS", label="logs", url="http://127.0.0.1:8088")
 
 
 class Profile(msgspec.Struct, frozen=True):
@@ -42,11 +61,12 @@ class Profile(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A logger: base URL without a slash at its end, token (empty: none), and whether its certificate is checked."""
+    """Where a service is: base URL without a slash at its end, token (empty: none), whether its certificate counts."""
 
     url: str
     token: str = field(default="", repr=False)
     verify: bool = True
+    service: Service = LOGGER
 
     @property
     def is_loopback(self) -> bool:
@@ -89,31 +109,40 @@ def _load_profile(path: Path) -> Profile:
 
 
 def resolve_target(
-    *, url: str | None, token_file: Path | None, env: Mapping[str, str], profile: Profile | None
+    *,
+    url: str | None,
+    token_file: Path | None,
+    env: Mapping[str, str],
+    profile: Profile | None,
+    service: Service = LOGGER,
 ) -> Target:
-    """Decide which logger to ask, and with which token.
+    """Decide whom to ask, and with which token.
 
     Args:
-        url: From `--url` or `DEIS_LOGS_URL`; `None` when neither is given.
+        url: From `--url` or the service's `_URL`; `None` when neither is given.
         token_file: From `--token-file`.
-        env: The environment: `DEIS_LOGS_TOKEN`.
+        env: The environment: the service's `_TOKEN`.
         profile: The deis client's, if there is one.
+        service: What is asked.
 
     Raises:
         UsageError: The URL or the token is none.
     """
-    chosen = _check_url(url) if url else (logger_url(profile.controller) if profile else None) or DEFAULT_URL
-    token = _read_token(token_file) if token_file else env.get("DEIS_LOGS_TOKEN", "").strip()
+    derived = service_url(profile.controller, service) if profile else None
+    chosen = _check_url(url, service) if url else derived or service.url
+    token = _read_token(token_file) if token_file else env.get(f"{service.variables}_TOKEN", "").strip()
     own = profile is not None and _same_domain(_split(chosen).hostname or "", profile.host)
     if profile is not None and own and not token:
         token = profile.token.strip()
     if token and not _TOKEN.fullmatch(token):
-        raise UsageError("the token is not one word of printable ASCII characters: check --token-file, DEIS_LOGS_TOKEN")
-    return Target(url=chosen, token=token, verify=profile.ssl_verify if profile is not None and own else True)
+        where = f"--token-file, {service.variables}_TOKEN"
+        raise UsageError(f"the token is not one word of printable ASCII characters: check {where}")
+    verify = profile.ssl_verify if profile is not None and own else True
+    return Target(url=chosen, token=token, verify=verify, service=service)
 
 
-def logger_url(controller: str) -> str | None:
-    """Derive the logger's URL from the controller's: `deis.example.com` becomes `logs.example.com`.
+def service_url(controller: str, service: Service = LOGGER) -> str | None:
+    """Derive a service's URL from the controller's: the logger of `deis.example.com` is `logs.example.com`.
 
     Returns:
         `None` when the controller's host does not start with `deis.`.
@@ -123,14 +152,15 @@ def logger_url(controller: str) -> str | None:
     if parts.scheme not in {"http", "https"} or not host.startswith("deis."):
         return None
     port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://logs.{host.removeprefix('deis.')}{port}"
+    return f"{parts.scheme}://{service.label}.{host.removeprefix('deis.')}{port}"
 
 
-def _check_url(url: str) -> str:
+def _check_url(url: str, service: Service) -> str:
     parts = _split(url)
     extra = parts.query or parts.fragment or parts.username is not None
     if parts.scheme not in {"http", "https"} or not parts.hostname or extra:
-        raise UsageError(f"--url (DEIS_LOGS_URL): {url[:200]!r} is not like https://logs.example.com")
+        example = f"https://{service.label}.example.com"
+        raise UsageError(f"--url ({service.variables}_URL): {url[:200]!r} is not like {example}")
     return url.rstrip("/")
 
 

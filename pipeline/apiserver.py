@@ -114,6 +114,7 @@ async def asked(
     query: Iterable[tuple[str, str]] = (),
     body: Any = None,
     accept: str = "application/json",
+    content_type: str = "application/json",
     patience: aiohttp.ClientTimeout = _PATIENCE,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Ask the API server; the answer, which is read inside the block.
@@ -125,6 +126,7 @@ async def asked(
         query: Parameters, in order.
         body: Sent as JSON; `None` for nothing.
         accept: What kind of answer is wanted.
+        content_type: What `body` is: a way to patch, or JSON.
         patience: How long an answer may take.
 
     Raises:
@@ -136,7 +138,7 @@ async def asked(
             method,
             path,
             query_params=list(query),
-            header_params={"Accept": accept, "Content-Type": "application/json"},
+            header_params={"Accept": accept, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )

@@ -10,13 +10,13 @@ import pytest
 
 from deis_logs.errors import CliError, UsageError
 from deis_logs.profile import (
-    DEFAULT_URL,
+    LOGGER,
     Profile,
     app_from_git,
     app_of_remotes,
-    logger_url,
     read_profile,
     resolve_target,
+    service_url,
 )
 
 TOKEN = "ab" * 20
@@ -84,7 +84,7 @@ def test_a_profile_that_is_none_is_told_with_its_path(tmp_path: Path, content: b
     ],
 )
 def test_the_logger_s_host_is_the_controller_s_with_logs_in_place_of_deis(controller: str, url: str | None) -> None:
-    assert logger_url(controller) == url
+    assert service_url(controller) == url
 
 
 def target_of(url: str | None = None, env: dict[str, str] | None = None, **changes: Any) -> Any:
@@ -95,8 +95,8 @@ def target_of(url: str | None = None, env: dict[str, str] | None = None, **chang
 def test_option_then_profile_then_default_name_the_logger() -> None:
     assert target_of("http://other.test/base/").url == "http://other.test/base"
     assert target_of().url == "https://logs.example.com"
-    assert target_of(controller="http://10.0.0.1").url == DEFAULT_URL
-    assert resolve_target(url=None, token_file=None, env={}, profile=None).url == DEFAULT_URL
+    assert target_of(controller="http://10.0.0.1").url == LOGGER.url
+    assert resolve_target(url=None, token_file=None, env={}, profile=None).url == LOGGER.url
 
 
 @pytest.mark.parametrize(

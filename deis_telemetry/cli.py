@@ -1,0 +1,81 @@
+"""The command line: read, check, then run. Whatever is wrong with it ends with status 2 before any request."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from deis_logs.output import Stdout, note
+from deis_telemetry.autoscaler import Autoscaler, Form
+
+PROGRAM: Final = "deis-telemetry"
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Metrics, autoscalers and canaries of apps. Data goes to stdout, words to stderr.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Metrics, autoscalers and canaries of apps. Data goes to stdout, words to stderr."""
+
+
+App = Annotated[str, typer.Argument(metavar="APP", help="The app.", show_default=False)]
+Process = Annotated[str, typer.Option("--process", "-p", metavar="TYPE", help="The process type.")]
+Metric = Annotated[str, typer.Option(metavar="NAME", help="The value: see `deis-telemetry metrics APP`.")]
+TargetQuantity = Annotated[str, typer.Option("--target", metavar="QUANTITY", help="Such as 50, 0.5 or 500m.")]
+Least = Annotated[int, typer.Option("--min", metavar="N", help="Fewest pods.")]
+Most = Annotated[int, typer.Option("--max", metavar="N", help="Most pods.")]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Default: the app's name.")]
+Deployment = Annotated[str, typer.Option(metavar="NAME", help="What is scaled. Default: APP-TYPE.")]
+FormOption = Annotated[Form, typer.Option("--form", help="Which metrics API is asked.")]
+Apply = Annotated[bool, typer.Option("--apply", help="Apply it, in place of printing it.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Do not look for other autoscalers of the same pods.")]
+Kubeconfig = Annotated[Path | None, typer.Option(metavar="PATH", help="How the API server is reached.")]
+
+
+@app.command("hpa")
+def hpa_command(
+    app: App,
+    *,
+    target: TargetQuantity,
+    metric: Metric = "requests_per_second",
+    process: Process = "web",
+    least: Least = 1,
+    most: Most = 10,
+    namespace: Namespace = "",
+    deployment: Deployment = "",
+    form: FormOption = Form.EXTERNAL,
+    apply: Apply = False,
+    offline: Offline = False,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Print an autoscaler of an app's process by one of its metrics, or apply it."""
+    scaler = Autoscaler(
+        app=app,
+        process=process,
+        namespace=namespace or app,
+        deployment=deployment or f"{app}-{process}",
+        metric=metric,
+        target=target,
+        least=least,
+        most=most,
+        form=form,
+    )
+    scaler.check()
+    if apply and offline:
+        raise typer.BadParameter("it cannot be applied without a look at what is there", param_hint="--offline")
+    from deis_telemetry.autoscaling import apply_autoscaler, print_autoscaler  # noqa: PLC0415 - 0.3 s, not for --help
+
+    if apply:
+        asyncio.run(apply_autoscaler(scaler, kubeconfig=kubeconfig, stdout=Stdout()))
+        return
+    warnings = asyncio.run(print_autoscaler(scaler, kubeconfig=kubeconfig, offline=offline, stdout=Stdout()))
+    for warning in warnings:
+        note(warning, program=PROGRAM)
