@@ -168,6 +168,7 @@ async def read_values(reader: Reader, wanted: Wanted, *, now_ns: int) -> Values:
         KeyError: Nothing is called so.
     """
     watermark_ns = await reader.watermark_ns()
+    _check_fresh(watermark_ns, now_ns=now_ns, stale_seconds=wanted.stale_seconds)
     stop_ns = watermark_ns // SLOT_NS * SLOT_NS
     start_ns = stop_ns - wanted.window_seconds * _NS
     for meaning in meanings_of(wanted.name):
@@ -178,16 +179,17 @@ async def read_values(reader: Reader, wanted: Wanted, *, now_ns: int) -> Values:
             continue
         if answer.metric.kind is not _KINDS[meaning.form]:
             continue
-        _check_whole(answer, stop_ns, now_ns=now_ns, stale_seconds=wanted.stale_seconds)
+        if answer.watermark_ns < stop_ns or answer.unattributed:
+            raise IncompleteError("the window is not complete any more: a shard has changed hands")
         groups = values_of(answer, meaning, wanted, by=by, seconds=wanted.window_seconds)
         return Values(meaning, start_ns, stop_ns, groups)
     raise KeyError(wanted.name)
 
 
-def _check_whole(answer: Answer, stop_ns: int, *, now_ns: int, stale_seconds: float) -> None:
-    if answer.watermark_ns < stop_ns or answer.unattributed:
-        raise IncompleteError("the window is not complete any more: a shard has changed hands")
-    age_seconds = (now_ns - answer.watermark_ns) / _NS
+def _check_fresh(watermark_ns: int, *, now_ns: int, stale_seconds: float) -> None:
+    if not watermark_ns:
+        raise IncompleteError("not every shard has heard yet up to when it is complete")
+    age_seconds = (now_ns - watermark_ns) / _NS
     if age_seconds > stale_seconds:
         raise StaleError(f"complete up to {age_seconds:.0f} s ago, more than {stale_seconds:.0f}")
 

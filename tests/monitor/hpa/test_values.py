@@ -114,6 +114,12 @@ async def test_a_part_that_is_missing_is_an_error_and_no_smaller_sum(reader: Tol
         await read(reader, "requests_per_second")
 
 
+async def test_shards_that_have_heard_nothing_yet_know_nothing(reader: ToldReader) -> None:
+    reader.watermark = 0
+    with pytest.raises(IncompleteError, match="heard yet"):
+        await read(reader, "requests_per_second")
+
+
 async def test_a_watermark_that_fell_behind_the_window_meanwhile_is_an_error(reader: ToldReader) -> None:
     class Falling(ToldReader):
         async def watermark_ns(self) -> int:
