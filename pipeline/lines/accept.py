@@ -53,9 +53,16 @@ class Progress:
 
     Args:
         state: Where to go on.
+        joined_ns: For a reader that was not there from the queue's beginning: the shard's clock when it came, or when
+            it had to pass records over; 0 before the first heartbeat. What is missing of a source since then, or before
+            the first chunk of one that is new here, came before or is lost, and is no gap.
+
+    Attributes:
+        joined_ns: The same.
     """
 
-    def __init__(self, state: ShardState) -> None:
+    def __init__(self, state: ShardState, *, joined_ns: int | None = None) -> None:
+        self.joined_ns = joined_ns
         self.next_offset = state.next_offset
         self.clock_ns = state.clock_ns
         self.nodes = state.nodes
@@ -144,7 +151,6 @@ class Progress:
                 tracked.origin = origin
                 tracked.facts = facts_of(origin, header.source, tracked.state.ordinal)
             state = tracked.state
-            state.touched_ns = self.clock_ns
             stop = position + header.length
             if (
                 start == state.next
@@ -157,6 +163,7 @@ class Progress:
                 out.add(tracked, start, header.end, data[position:stop], _USUAL)
             else:
                 self._accept_unusual(tracked, header, data[position:stop], out)
+            state.touched_ns = self.clock_ns
         self.next_offset = queue_offset + 1
         if body.heartbeat_ns:
             self._beat(body, time_ns, out)
@@ -254,8 +261,12 @@ class Progress:
         """Make holes of what is missing before the chunk."""
         if header.start <= state.next:
             return Mark.NONE
-        declared = header.flags & Flag.DECLARED_LOSS
-        known = min(max(header.prev_end, state.next), header.start) if declared else header.start
+        known = header.start
+        if self._joined_within(state):
+            known = state.next
+            out.midway += 1
+        elif header.flags & Flag.DECLARED_LOSS:
+            known = min(max(header.prev_end, state.next), header.start)
         if known > state.next:
             state.holes.append(Hole(state.next, known, False, out.node))  # noqa: FBT003 - wire struct
             self._open_gap(out.node)
@@ -265,6 +276,32 @@ class Progress:
         if header.start > known:
             state.holes.append(Hole(known, header.start, True, out.node))  # noqa: FBT003 - wire struct
         return Mark.BROKEN
+
+    def _joined_within(self, state: SourceState) -> bool:
+        """Whether this reader was not there when the source's bytes before came."""
+        return self.joined_ns is not None and (not state.next or state.touched_ns <= self.joined_ns)
+
+    def accept_gaps(self, held_ns: int) -> int:
+        """Take gaps of nodes whose watermark has stood since before a time as declared losses; returns their bytes.
+
+        For a reader that nobody asks about what lies so far back.
+        """
+        nodes = {name for name, node in self.nodes.items() if node.gaps and node.held_ns < held_ns}
+        accepted_bytes = 0
+        if nodes:
+            for hole in (hole for run in self.runs.values() for source in run.sources for hole in source.holes):
+                if not hole.declared and hole.node in nodes:
+                    hole.declared = True
+                    self.nodes[hole.node].gaps -= 1
+                    accepted_bytes += hole.end - hole.start
+        self._gap_bytes -= accepted_bytes
+        self._accepted_bytes += accepted_bytes
+        return accepted_bytes
+
+    def clock_after(self, heartbeat_ns: int, time_ns: int) -> int:
+        """The shard's clock once a heartbeat is in, of a record that the queue took at `time_ns`."""
+        # A node whose clock is years ahead must not make the shard forget what it knows.
+        return max(self.clock_ns, min(heartbeat_ns, time_ns + _DAY_NS))
 
     def _open_gap(self, node: str) -> None:
         said = self.nodes.setdefault(node, NodeState())
@@ -277,8 +314,7 @@ class Progress:
         node.heartbeat_ns = max(node.heartbeat_ns, body.heartbeat_ns)
         if not self.clock_ns:
             self._start_clock(time_ns)
-        # A node whose clock is years ahead must not make the shard forget what it knows.
-        self.clock_ns = max(self.clock_ns, min(body.heartbeat_ns, time_ns + _DAY_NS))
+        self.clock_ns = self.clock_after(body.heartbeat_ns, time_ns)
         out.beats.append(Beat(len(out.data), body.node, body.heartbeat_ns, self.clock_ns, out.queue_offset))
         if self.clock_ns - self._pruned_ns >= _PRUNE_EVERY_NS:
             self._pruned_ns = self.clock_ns

@@ -96,6 +96,7 @@ class Accepted:
         gaps: How often.
         late_bytes: Missing ones that came after all.
         given_up_bytes: Missing ones of sources that are forgotten now.
+        midway: Sources of which something came before their reader did.
         node: Of the record in hand.
         queue_offset: The same.
     """
@@ -118,6 +119,7 @@ class Accepted:
     gaps: int = 0
     late_bytes: int = 0
     given_up_bytes: int = 0
+    midway: int = 0
     node: str = ""
     queue_offset: int = 0
 
