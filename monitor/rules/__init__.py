@@ -6,15 +6,18 @@ and spaces are; the few lines where that does not tell everything are read one b
 Layers, lower ones know nothing of higher ones::
 
     builtin             the metrics that are made without anybody's rule
-    codes               distinct values, and which of them each row has
+    codes, yamltext     distinct values, and which of them each row has; YAML that somebody wrote
     rows                some rows of a batch side by side
     numbers, columns    numbers that stand in lines; label sets of many rows
+    units, traces       units of values; trace ids
+    places              whose lines a rule reads
     traffic, access     lines and bytes; access lines of any format as columns, and their samples
-    misses              what rules could not read
-    requests            access lines to columns: the usual ones at once, the others one by one
+    misses, readers     what rules could not read; fields of lines: patterns, JSON, logfmt
+    requests, spec      access lines to columns: the usual ones at once, the others one by one; what people write
     nginx               what nginx writes of tries
     router, ingress     formats of access lines
-    places, sources     whose lines are read; which pods are routers
+    sources, linerule   which pods are routers; a rule that somebody wrote, compiled
+    rulesfile           the operator's file
     own                 rules that an app's pods state
     ruleset             all rules
 """

@@ -8,7 +8,7 @@ from typing import Final, Self
 import numpy as np
 
 from monitor.metric import LabelSet
-from monitor.rules.codes import I32, I64, encode_numbers
+from monitor.rules.codes import I32, I64, encode_numbers, encode_values
 from monitor.rules.rows import Bools
 
 _MOST_KEYS: Final = 2**62
@@ -20,11 +20,17 @@ class Column:
 
     Attributes:
         codes: int32, which of `values` each row has.
-        values: Values of the label.
+        values: Distinct values of the label.
     """
 
     codes: I32
     values: Sequence[str]
+
+    @classmethod
+    def distinct(cls, codes: I32, values: Sequence[str]) -> Self:
+        """The same with each value once, whatever comes twice among `values`."""
+        index, found = encode_values(values)
+        return cls(codes if len(found) == len(values) else index[codes], found)
 
     @classmethod
     def same(cls, value: str, rows: int) -> Self:
@@ -46,11 +52,17 @@ class Who:
 
     Attributes:
         codes: int32, which of `sets` each row has.
-        sets: Label sets without labels of their own and without an upstream.
+        sets: Distinct label sets without labels of their own and without an upstream.
     """
 
     codes: I32
     sets: Sequence[LabelSet]
+
+    @classmethod
+    def distinct(cls, codes: I32, sets: Sequence[LabelSet]) -> Self:
+        """The same with each set once, whatever comes twice among `sets`."""
+        index, found = encode_values(sets)
+        return cls(codes if len(found) == len(sets) else index[codes], found)
 
     def of(self, which: Bools | I64) -> "Who":
         """Of some rows."""

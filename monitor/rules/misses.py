@@ -9,7 +9,6 @@ from monitor.metric import Samples
 from monitor.rules.builtin import MISSES
 from monitor.rules.codes import I64
 from monitor.rules.columns import Column, Who, label_sets
-from monitor.rules.traffic import written_by
 from pipeline.lines.batch import Batch
 
 UNMATCHED: Final = "unmatched"
@@ -33,7 +32,7 @@ class Misses:
         if len(rows):
             self.found.append((rows, rule, reason))
 
-    def samples(self, batch: Batch) -> list[Samples]:
+    def samples(self, batch: Batch, writers: Who) -> list[Samples]:
         """All of them as one, in the order of rows."""
         if not self.found:
             return []
@@ -41,8 +40,7 @@ class Misses:
         kind = np.repeat(np.arange(len(self.found), dtype=np.int32), [len(rows) for rows, _, _ in self.found])
         order = np.argsort(rows, kind="stable")
         rows, kind = rows[order], kind[order]
-        who = Who(batch.facts_index[rows], [written_by(facts, ()) for facts in batch.facts])
-        rule = Column(kind, [rule for _, rule, _ in self.found])
-        reason = Column(kind, [reason for _, _, reason in self.found])
-        index, sets = label_sets(who, [rule, reason])
+        rule = Column.distinct(kind, [rule for _, rule, _ in self.found])
+        reason = Column.distinct(kind, [reason for _, _, reason in self.found])
+        index, sets = label_sets(writers.of(rows), [rule, reason])
         return [Samples(MISSES, sets, index, rows, batch.time_ns[rows])]

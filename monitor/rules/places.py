@@ -1,12 +1,12 @@
 """Whose lines a rule reads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 import numpy as np
 
-from monitor.rules.rows import Bools
+from monitor.rules.codes import I64
 from pipeline.limits import NAME_BYTES
 from pipeline.lines.batch import Batch, ChunkFacts
 
@@ -32,18 +32,20 @@ class Where(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def concerns(self, facts: ChunkFacts) -> bool:
         """Whether these lines are meant."""
         return (
-            _named(self.namespaces, facts.namespace)
-            and _named(self.apps, facts.app)
-            and _named(self.processes, facts.process)
-            and _named(self.containers, facts.container)
+            named(self.namespaces, facts.namespace)
+            and named(self.apps, facts.app)
+            and named(self.processes, facts.process)
+            and named(self.containers, facts.container)
         )
 
 
-def _named(names: Sequence[str], name: str) -> bool:
+def named(names: Sequence[str], name: str) -> bool:
+    """Whether a name is among others, of which an empty list means all, and the end of one may be `*`."""
     return not names or any(name == one or (one[-1] == "*" and name.startswith(one[:-1])) for one in names)
 
 
-def rows_where(batch: Batch, concerns: Callable[[ChunkFacts], bool]) -> Bools:
-    """Which rows of a batch some writers wrote."""
-    meant = np.fromiter(map(concerns, batch.facts), np.bool_, len(batch.facts))
-    return meant[batch.facts_index]
+def rows_of(batch: Batch, facts: Sequence[int]) -> I64:
+    """Rows that have one of the facts of these numbers."""
+    meant = np.zeros(len(batch.facts), np.bool_)
+    meant[list(facts)] = True
+    return np.flatnonzero(meant[batch.facts_index])

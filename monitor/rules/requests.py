@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -12,7 +11,7 @@ import pyarrow as pa
 from monitor.metric import LabelSet
 from monitor.rules.access import METHODS, OTHER_METHOD, Access, Tries
 from monitor.rules.codes import I32, I64, encode_texts
-from monitor.rules.columns import Who
+from monitor.rules.columns import Column, Who
 from monitor.rules.numbers import F64
 from monitor.rules.rows import Text
 
@@ -126,8 +125,14 @@ def three_digits(text: Text, at: I64) -> I32:
 
 
 def name_of(value: bytes) -> str:
-    """A label's value: of bounded length, and text."""
-    return value[:VALUE_BYTES].decode(errors="ignore" if len(value) > VALUE_BYTES else "replace")
+    """A label's value: text of bounded length; bytes that are no UTF-8 are replaced."""
+    return cut_value(value[: 4 * VALUE_BYTES].decode(errors="replace"))
+
+
+def cut_value(value: str) -> str:
+    """A label's value: text of bounded length."""
+    encoded = value.encode()
+    return value if len(encoded) <= VALUE_BYTES else encoded[:VALUE_BYTES].decode(errors="ignore")
 
 
 def read_access(
@@ -163,23 +168,23 @@ def read_access(
     rows = text.rows[which[order]]
     owners = pa.concat_arrays([usual.owner, pa.array([each.owner for each in requests], pa.large_binary())])
     codes, names = encode_texts(owners)
-    tries, upstreams = _tries(usual, requests, order, attributed=attributed)
+    tries, upstreams = _tries(usual, requests, order)
     access = Access(
         source=source,
         rows=rows,
         time_ns=times_ns[rows],
-        who=Who(codes[order], [owned_by(name) for name in names]),
+        who=Who.distinct(codes[order], [owned_by(name) for name in names]),
         method=_with(usual.method, [each.method for each in requests])[order],
         code=_with(usual.code, [each.code for each in requests])[order],
         seconds=_with(usual.seconds, [each.seconds for each in requests])[order],
         size=_with(usual.size, [each.size for each in requests])[order],
         tries=tries,
-        upstreams=upstreams,
+        upstreams=upstreams if attributed else ("",) * len(upstreams),
     )
     return access, np.array([index for index, request in others if request is None], np.int64)
 
 
-def _tries(usual: Usual, requests: Sequence[Request], order: I64, *, attributed: bool) -> tuple[Tries, tuple[str, ...]]:
+def _tries(usual: Usual, requests: Sequence[Request], order: I64) -> tuple[Tries, tuple[str, ...]]:
     """Tries of all requests, in order, and their addresses."""
     more = [(len(usual.which) + at, one) for at, request in enumerate(requests) for one in request.tries]
     codes, names = encode_texts(
@@ -192,13 +197,14 @@ def _tries(usual: Usual, requests: Sequence[Request], order: I64, *, attributed:
     request = place[_with(single, [at for at, _ in more])]
     kept = np.concatenate((single, np.arange(len(usual.which), len(codes))))
     by_request = np.argsort(request, kind="stable")
+    upstream = Column.distinct(codes[kept] + np.int32(1), ["", *map(name_of, names)])
     tries = Tries(
         request=request[by_request],
         code=_with(usual.try_code, [one.code for _, one in more])[kept][by_request],
         seconds=_with(usual.try_seconds, [one.seconds for _, one in more])[kept][by_request],
-        upstream=(codes[kept] + np.int32(1))[by_request],
+        upstream=upstream.codes[by_request],
     )
-    return tries, ("", *(map(name_of, names) if attributed else repeat("", len(names))))
+    return tries, tuple(upstream.values)
 
 
 def _with(values: npt.NDArray[Any], more: Sequence[float]) -> npt.NDArray[Any]:

@@ -6,16 +6,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
-import numpy as np
-
 from monitor.metric import Metric, Samples
 from monitor.rules.builtin import BUILT_IN, VERSION
+from monitor.rules.columns import Column
+from monitor.rules.linerule import LineRule, rule_samples
 from monitor.rules.misses import Misses
 from monitor.rules.own import AppRules
-from monitor.rules.sources import DEFAULT_SOURCES, source_samples
-from monitor.rules.traffic import traffic
+from monitor.rules.rulesfile import FILE_BYTES, read_file
+from monitor.rules.sources import source_samples
+from monitor.rules.traffic import traffic, writers_of
 from pipeline.errors import SettingsError
-from pipeline.lines.batch import Batch
+from pipeline.lines.batch import Batch, ChunkFacts
 
 Own = Mapping[tuple[str, str], AppRules]
 """What apps say of their own lines, by namespace and app."""
@@ -23,7 +24,7 @@ Own = Mapping[tuple[str, str], AppRules]
 NO_OWN: Final[Own] = MappingProxyType({})
 
 _DIGEST_BYTES: Final = 8
-_LEVELS: Final = ("",)
+_MOST_REMEMBERED: Final = 10_000
 
 
 class RuleSet:
@@ -42,10 +43,14 @@ class RuleSet:
     """
 
     def __init__(self, text: bytes = b"", *, name: str = "rules") -> None:
-        if text.strip():
-            raise SettingsError(f"{name}: no rules of this kind are known")
-        self._sources = DEFAULT_SOURCES
-        self.metrics: tuple[Metric, ...] = BUILT_IN
+        try:
+            file, rules = read_file(text)
+        except ValueError as error:
+            raise SettingsError(f"{name}: {error}") from error
+        self._sources = file.sources
+        self._rules = tuple(zip(file.metrics, rules, strict=True))
+        self._of_writers: dict[tuple[str, str, str, str], tuple[LineRule, ...]] = {}
+        self.metrics: tuple[Metric, ...] = tuple(dict.fromkeys((*BUILT_IN, *(rule.metric for rule in rules))))
         self.digest: str = hashlib.blake2b(b"%d\0" % VERSION + text, digest_size=_DIGEST_BYTES).hexdigest()
 
     @classmethod
@@ -58,11 +63,13 @@ class RuleSet:
         if path is None:
             return cls()
         try:
-            return cls(path.read_bytes(), name=str(path))
+            with path.open("rb") as file:
+                text = file.read(FILE_BYTES + 1)
         except OSError as error:
             raise SettingsError(f"MONITOR_RULES={path}: {error}") from error
+        return cls(text, name=f"MONITOR_RULES={path}")
 
-    def samples(self, batch: Batch, *, own: Own = NO_OWN) -> list[Samples]:  # noqa: ARG002 - no rule of apps yet
+    def samples(self, batch: Batch, *, own: Own = NO_OWN) -> list[Samples]:
         """What the lines of a batch add to metrics.
 
         Args:
@@ -74,8 +81,21 @@ class RuleSet:
         """
         if not batch.rows:
             return []
-        misses = Misses()
-        made = traffic(batch, np.zeros(batch.rows, np.uint8), _LEVELS)
+        writers, misses = writers_of(batch), Misses()
+        made = traffic(batch, writers, Column.same("", batch.rows))
         made += source_samples(batch, self._sources, misses)
-        made += misses.samples(batch)
+        made += rule_samples(batch, writers, lambda facts: self._rules_of(facts, own), misses)
+        made += misses.samples(batch, writers)
         return [samples for samples in made if len(samples.index)]
+
+    def _rules_of(self, facts: ChunkFacts, own: Own) -> tuple[LineRule, ...]:
+        """The rules that read lines of a writer."""
+        key = (facts.namespace, facts.app, facts.process, facts.container)
+        of_file = self._of_writers.get(key)
+        if of_file is None:
+            if len(self._of_writers) >= _MOST_REMEMBERED:
+                self._of_writers.clear()
+            of_file = tuple(rule for reading, rule in self._rules if reading.where.concerns(facts))
+            self._of_writers[key] = of_file
+        of_app = own.get((facts.namespace, facts.app))
+        return of_file if of_app is None else of_file + of_app.rules_of(facts)

@@ -13,7 +13,7 @@ from monitor.metric import UNKNOWN, LabelSet, Samples
 from monitor.rules import ingress, router
 from monitor.rules.access import access_samples
 from monitor.rules.misses import NOT_A_NUMBER, UNMATCHED, Misses
-from monitor.rules.places import Names, Where
+from monitor.rules.places import Names, Where, rows_of
 from monitor.rules.requests import Format, name_of, read_access
 from monitor.rules.rows import Text
 from pipeline.lines.batch import Batch, ChunkFacts
@@ -71,9 +71,7 @@ def source_samples(batch: Batch, sources: Sequence[Source], misses: Misses) -> I
         if source is not None:
             groups.setdefault((source, facts.namespace), []).append(index)
     for (source, _), members in groups.items():
-        meant = np.zeros(len(batch.facts), np.bool_)
-        meant[members] = True
-        text = Text.of(batch, np.flatnonzero(meant[batch.facts_index]))
+        text = Text.of(batch, rows_of(batch, members))
         access, unread = read_access(
             text,
             batch.time_ns,
