@@ -2,11 +2,12 @@
 
 from pydantic import Field
 
+from monitor.hpa.settings import HpaSettings
 from pipeline.limits import MIB
-from pipeline.settings import CommonSettings, Listen
+from pipeline.settings import Listen
 
 
-class MonitorSettings(CommonSettings):
+class MonitorSettings(HpaSettings):
     """What the monitor needs beside what every service needs."""
 
     listen: Listen = Field(

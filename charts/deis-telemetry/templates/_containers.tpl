@@ -62,13 +62,7 @@
 
 {{/* Where the logs are, on the node; and the token, which no other container of the pod sees. */}}
 {{- define "telemetry.agent.volumes" -}}
-- name: api-token
-  projected:
-    defaultMode: 0440
-    sources:
-      - serviceAccountToken: {path: token, expirationSeconds: 3607}
-      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
-      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{ include "telemetry.tokenVolume" . }}
 - name: pod-logs
   hostPath: {path: {{ .Values.agent.podLogsPath }}, type: Directory}
 {{- range $number, $path := .Values.agent.linkTargets }}
@@ -196,19 +190,74 @@ or the bucket is away. But it must have been able to do all of its work once, or
     {{- include "telemetry.queueEnv" . | nindent 4 }}
     - name: MONITOR_LISTEN
       value: ":8089"
+    {{- if include "telemetry.hpa" . }}
+    - name: MONITOR_HPA_LISTEN
+      value: ":6443"
+    - name: MONITOR_HPA_CERT
+      value: /etc/deis-telemetry/hpa/tls.crt
+    - name: MONITOR_HPA_KEY
+      value: /etc/deis-telemetry/hpa/tls.key
+    {{- with .Values.monitor.hpa.fallback }}
+    {{- if .url }}
+    - name: MONITOR_FALLBACK_APISERVICE
+      value: {{ .url | quote }}
+    {{- if .caSecret }}
+    - name: MONITOR_FALLBACK_CA
+      value: /etc/deis-telemetry/hpa-fallback/ca.crt
+    {{- end }}
+    {{- end }}
+    {{- end }}
+    {{- end }}
     {{- include "telemetry.env" .Values.monitor.env | nindent 4 }}
   ports:
     - {name: monitor, containerPort: 8089}
+    {{- if include "telemetry.hpa" . }}
+    - {name: hpa, containerPort: 6443}
+    {{- end }}
   {{- include "telemetry.alive" "monitor" | nindent 2 }}
   {{- include "telemetry.ready" "monitor" | nindent 2 }}
   {{- include "telemetry.locked" . | nindent 2 }}
   resources:
     {{- toYaml .Values.monitor.resources | nindent 4 }}
-  {{- if eq .Values.form "embedded" }}
+  {{- with include "telemetry.monitorMounts" . | trim }}
   volumeMounts:
-    - {name: data, mountPath: /var/lib/telemetry}
-  {{- else if or .Values.queue.passwordSecret.name .Values.queue.tlsSecret }}
-  volumeMounts:
-    {{- include "telemetry.queueMounts" . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
+{{- end -}}
+
+{{- define "telemetry.monitorMounts" -}}
+{{- if eq .Values.form "embedded" }}
+- {name: data, mountPath: /var/lib/telemetry}
+{{- end }}
+{{- if include "telemetry.monitorSpeaks" . }}
+- {name: api-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+{{- end }}
+{{- if include "telemetry.hpa" . }}
+- {name: hpa-certificate, mountPath: /etc/deis-telemetry/hpa, readOnly: true}
+{{- if .Values.monitor.hpa.fallback.caSecret }}
+- {name: hpa-fallback, mountPath: /etc/deis-telemetry/hpa-fallback, readOnly: true}
+{{- end }}
+{{- end }}
+{{- include "telemetry.queueMounts" . }}
+{{- end -}}
+
+{{/* What only the monitor has; the token is the pod's own in the form kafka. */}}
+{{- define "telemetry.monitor.volumes" -}}
+{{- if include "telemetry.hpa" . }}
+- name: hpa-certificate
+  secret: {secretName: {{ .Values.monitor.hpa.certificateSecret }}, defaultMode: 0440}
+{{- if .Values.monitor.hpa.fallback.caSecret }}
+- name: hpa-fallback
+  secret: {secretName: {{ .Values.monitor.hpa.fallback.caSecret }}, defaultMode: 0440}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* All volumes of a pod that the monitor has for itself. */}}
+{{- define "telemetry.monitor.all" -}}
+{{- if include "telemetry.monitorSpeaks" . }}
+{{ include "telemetry.tokenVolume" . }}
+{{- end }}
+{{ include "telemetry.monitor.volumes" . }}
+{{ include "telemetry.queueVolumes" . }}
 {{- end -}}

@@ -73,6 +73,32 @@ tolerations:
 {{- end }}
 {{- end -}}
 
+{{/* Whether the metrics APIs are served; empty if not. */}}
+{{- define "telemetry.hpa" -}}
+{{- if and .Values.monitor.enabled .Values.monitor.hpa.enabled -}}true{{- end -}}
+{{- end -}}
+
+{{/* Whether the monitor speaks to the API server, and so has a token; empty if not. */}}
+{{- define "telemetry.monitorSpeaks" -}}
+{{- include "telemetry.hpa" . -}}
+{{- end -}}
+
+{{/* Whose account the monitor has: in the form embedded that of its pod. */}}
+{{- define "telemetry.monitorAccount" -}}
+{{ include "telemetry.name" . }}-{{ ternary "agent" "monitor" (eq .Values.form "embedded") }}
+{{- end -}}
+
+{{/* A token of the pod's account, which only containers that mount it see. */}}
+{{- define "telemetry.tokenVolume" -}}
+- name: api-token
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{- end -}}
+
 {{- define "telemetry.ownUser" -}}
 runAsNonRoot: true
 runAsUser: 10001

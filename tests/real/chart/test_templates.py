@@ -14,6 +14,7 @@ from fluentd.rules.rulesfile import read_rules
 from fluentd.settings import AgentSettings
 from logger.aggregator import STOP_SECONDS
 from logger.settings import LoggerSettings
+from monitor.hpa.paths import VERSIONS
 from monitor.settings import MonitorSettings
 from pipeline.queue.kafka.login import QueueSecrets
 from pipeline.settings import CommonSettings
@@ -117,7 +118,8 @@ def test_no_container_may_do_more_than_it_needs(form: str, render: Render) -> No
         on_node = {volume["name"]: volume["hostPath"] for volume in pod.get("volumes", []) if "hostPath" in volume}
         written = {name for name in on_node.keys() & mounts.keys() if not mounts[name].get("readOnly")}
         assert written <= {"state", "data"}
-        assert ("api-token" in mounts) is (container["name"] == "agent")
+        speaks = container["name"] == "agent" or "MONITOR_HPA_LISTEN" in environment(container)
+        assert ("api-token" in mounts) is speaks
         if container["name"] != "agent" and "pod-logs" not in on_node:
             assert pod["securityContext"]["runAsNonRoot"] is True
             assert not on_node
@@ -228,7 +230,31 @@ def test_the_rules_reach_the_agent_as_they_were_written(render: Render, tmp_path
     assert not [found for found in render("kafka") if found["kind"] == "ConfigMap"]
 
 
+HPA = ("monitor.hpa.enabled=true", "monitor.hpa.certificateSecret=tls", "monitor.hpa.caBundle=eA==")
+
+
+@pytest.mark.parametrize("form", ["kafka", "embedded"])
+def test_the_api_server_passes_the_metrics_apis_on_to_the_monitor(form: str, render: Render) -> None:
+    objects = render(form, *HPA)
+    services = [found["spec"] for found in objects if found["kind"] == "APIService"]
+    served = {(spec["group"], spec["version"]) for spec in services}
+    assert served == {(group, version) for group, versions in VERSIONS.items() for version in versions}
+    service = named(objects, "Service", "-hpa")
+    assert {spec["service"]["name"] for spec in services} == {service["metadata"]["name"]}
+    assert {spec["service"]["port"] for spec in services} == {service["spec"]["ports"][0]["port"]}
+    monitor = next(pod for pod, container in containers(objects) if container["name"] == "monitor")
+    for binding in ("-hpa-reviews", "-hpa"):
+        (subject,) = named(objects, "ClusterRoleBinding", binding)["subjects"]
+        assert subject["name"] == monitor["serviceAccountName"]
+    rules = named(objects, "ClusterRole", "-hpa")["rules"]
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list"}
+    assert "*" not in {resource for rule in rules for resource in rule["resources"]}
+    assert not [found for found in render(form) if found["kind"] == "APIService"]
+
+
 REFUSED = {
+    "metrics APIs without a certificate": (["monitor.hpa.enabled=true"], "/monitor/hpa/certificateSecret"),
+    "another adapter without TLS": (["monitor.hpa.fallback.url=http://adapter"], "/monitor/hpa/fallback/url"),
     "no queue": (["form=kafka"], "/queue/url"),
     "no tokens": (["loggers.tokensSecret.name="], "/loggers/tokensSecret/name"),
     "no secret among loggers": (["loggers.peerSecret.name="], "/loggers/peerSecret/name"),
