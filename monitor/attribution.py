@@ -133,7 +133,7 @@ class Endpoints:
         ip, port = split_upstream(upstream)
         for stay in reversed(self._at.get(ip, ())):
             if stay.from_ns <= time_ns and (not stay.ports or port in stay.ports):
-                until_ns = stay.to_ns or self._nodes[stay.node] + 1
+                until_ns = stay.to_ns or self.known_ns(stay.node) + 1
                 return stay.served if time_ns < until_ns else None
         return None
 
@@ -143,7 +143,7 @@ class Endpoints:
         times: set[int] = set()
         for stay in self._at.get(ip, ()):
             if not stay.ports or port in stay.ports:
-                times |= {stay.from_ns, stay.to_ns or self._nodes[stay.node] + 1}
+                times |= {stay.from_ns, stay.to_ns or self.known_ns(stay.node) + 1}
         return tuple(sorted(times))
 
     def learn(self, body: PackBody) -> None:
@@ -209,7 +209,8 @@ class Endpoints:
         stay = Stay(sys.intern(node), said.uid, served, said.ips, said.ports, said.from_ns, said.to_ns)
         known = _find(self._pods.get(key, []), stay)
         if known is not None:
-            self._end(known, stay.to_ns)
+            later = [other.from_ns for other in self._pods[key] if other.order > known.order]
+            self._end(known, min([stay.to_ns, *later]))  # an agent that forgot may say less than what was heard
         elif self._count < self._most_stays:
             self._append(stay, known_ns)
         else:

@@ -47,7 +47,7 @@ class OwnRules:
         text = before if text is None else text
         if text is None or (text == before and self._places[pod] == place):
             return
-        self._drop(pod)
+        former = self._drop(pod)
         if self._characters + len(text) > MOST_TEXT_CHARACTERS:
             self.refused += 1
             text = ""
@@ -58,6 +58,8 @@ class OwnRules:
         self._characters += len(text)
         self._pods.setdefault(app, set()).add(pod)
         self._choose(app)
+        if former is not None and former != app:
+            self._choose(former)
 
     def forget(self, pod: PodKey) -> None:
         """A pod is gone."""
@@ -73,7 +75,7 @@ class OwnRules:
         return ((text, tuple(pods)) for text, pods in sorted(holders.items()))
 
     def _drop(self, pod: PodKey) -> tuple[str, str] | None:
-        """Take a pod out, and choose anew where it was if it goes to another app; the app that it was of."""
+        """Take a pod out; the app that it was of, for which is to be chosen anew."""
         text, place = self._said.pop(pod, None), self._places.pop(pod, None)
         if text is None or place is None:
             return None

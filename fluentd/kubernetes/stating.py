@@ -1,7 +1,8 @@
 """What is stated of a pod from what the API server says of it: who is at which address, since when, until when. Pure.
 
-The server writes times in whole seconds, rounded down. A pod counts as being there from the end of that second on, or
-from when it was heard of: a moment too late rather than too early, since its address may have been another pod's.
+A pod is at its addresses from when its network was ready, in whole seconds as kubelet writes it, until it is heard that
+it is gone. That end comes late, and does no harm: the next pod at an address begins before, and the one that began last
+counts. No runtime takes an address from a pod and has another one answer there within the same second.
 """
 
 from collections.abc import Iterable, Iterator
@@ -94,11 +95,8 @@ def _began_ns(pod: Pod, heard_ns: int) -> int:
     """Since when it has its addresses."""
     conditions = pod.status.conditions or ()
     network = [one.last_transition_time for one in conditions if one.type == _HAS_ADDRESS and one.status == "True"]
-    for times in (network, _started(pod), (pod.status.start_time,)):
-        seconds = _seconds(times)
-        if seconds:
-            return min(heard_ns, min(seconds) * _SECOND_NS + _SECOND_NS - 1)
-    return heard_ns
+    seconds = _seconds(network) or _seconds(_started(pod))
+    return min(heard_ns, min(seconds) * _SECOND_NS) if seconds else heard_ns
 
 
 def _started(pod: Pod) -> Iterator[str | None]:

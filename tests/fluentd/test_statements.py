@@ -61,6 +61,7 @@ def test_every_partition_hears_every_change_once_and_in_order(trial: Trial) -> N
     (news,) = voices[1].news(beats=False)
     assert [(one.release, one.to_ns) for one in news.statements] == [("v1", 0), ("v1", 9), ("v2", 0)]
     assert [voice.news(beats=False) for voice in voices] == [[], []]
+    assert len(trial.statements.since(0)[0]) == 0, "what everybody heard is dropped"
 
 
 def test_a_heartbeat_says_up_to_when_pods_are_known_and_once_a_minute_all_of_them(trial: Trial) -> None:

@@ -61,6 +61,26 @@ def test_a_change_that_an_agent_was_not_there_to_see_counts_from_when_it_is_told
     assert releases(endpoints, 20, 39, 40, 60) == ["v1", "v1", "v2", "v2"]
 
 
+def test_a_label_that_changed_back_while_nobody_saw_it_counts_from_when_it_is_told() -> None:
+    endpoints = learned(pack(20, said("v1", 10)), pack(40, said("v1", 10, 30), said("v2", 30)))
+    endpoints.learn(pack(60, said("v1", 10), complete=True))
+    endpoints.learn(pack(70))
+    assert releases(endpoints, 29, 59, 60, 70) == ["v1", "v2", "v1", "v1"]
+
+
+def test_a_pod_is_at_one_address_at_a_time() -> None:
+    moved = learned(pack(20, said("v1", 10)), pack(60, said("v1", 30, ips=(B,))))
+    for _ in range(2):
+        assert releases(moved, 29, 30, 45) == ["v1", None, None]
+        assert releases(moved, 29, 30, 45, upstream=f"{B}:1") == [None, "v1", "v1"]
+        moved.learn(pack(60, said("v1", 10, 50)))
+
+
+def test_an_agent_that_has_another_beginning_says_nothing_new() -> None:
+    endpoints = learned(pack(20, said("v1", 10)), pack(40, said("v1", 12)), pack(60, said("v1", 8)))
+    assert [(stay.from_ns, stay.to_ns) for stay in endpoints.state().stays] == [(10, 0)]
+
+
 def test_who_is_missing_among_all_is_gone() -> None:
     endpoints = learned(
         pack(20, said("v1", 10), said("v5", 10, uid="u5", ips=(B,))),
@@ -135,6 +155,11 @@ def test_the_newest_pod_of_a_process_says_which_rules_its_app_has() -> None:
     assert endpoints.rules_of() == {("shop", "shop"): "two"}, "nothing was said of rules"
     endpoints.learn(pack(60, said("v2", 35, uid="u3", rules="")))
     assert (endpoints.rules_of(), endpoints.rules_version) == ({}, 3)
+
+
+def test_rules_go_along_to_another_app() -> None:
+    endpoints = learned(pack(20, said("v1", 10, rules="one")), pack(40, said("v1", 30, app="other")))
+    assert endpoints.rules_of() == {("shop", "other"): "one"}
 
 
 def test_rules_go_with_the_pods_that_had_them() -> None:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,13 @@ class Pods:
         """Change labels or annotations; `None` takes one away."""
         body = {"metadata": {kind: dict(values) for kind, values in metadata.items()}}
         self.call("PATCH", self._path(pod), body, kind="application/merge-patch+json")
+
+    def serve(self, pod: Container, ip: str, *, phase: str = "Running") -> None:
+        """Let a pod have an address, since now, as its kubelet would say."""
+        began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ready = {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": began}
+        status = {"phase": phase, "podIP": ip, "podIPs": [{"ip": ip}], "conditions": [ready]}
+        self.call("PATCH", f"{self._path(pod)}/status", {"status": status}, kind="application/merge-patch+json")
 
     def delete(self, pod: Container) -> None:
         """Delete a pod at once."""

@@ -21,11 +21,19 @@ def at(second: int) -> str:
     return f"2026-11-24T12:00:{second:02d}Z"
 
 
+def ran(second: int, **more: Any) -> Any:
+    return {"state": {"running": {"startedAt": at(second)}}} | more
+
+
+def network(second: int, status: str = "True") -> Any:
+    return {"type": "PodReadyToStartContainers", "status": status, "lastTransitionTime": at(second)}
+
+
 def pod(ip: str = "10.0.0.1", *, phase: str = "Running", spec: Any = None, **status: Any) -> Pod:
     found = {
         "metadata": {"name": "web-1", "namespace": "shop", "uid": "u1"},
         "spec": spec or {},
-        "status": {"phase": phase, "podIP": ip, "startTime": at(1)} | status,
+        "status": {"phase": phase, "podIP": ip, "containerStatuses": [ran(1)]} | status,
     }
     return msgspec.convert(found, Pod)
 
@@ -41,7 +49,7 @@ def say(
 
 
 def test_noon_is_noon() -> None:
-    assert say(None, pod(startTime=at(0)))[1] == [("v1", 1.0, 0)]
+    assert say(None, pod(containerStatuses=[ran(0)]))[1] == [("v1", 0.0, 0)]
 
 
 def test_a_pod_without_an_address_is_not_stated_until_it_has_one() -> None:
@@ -50,40 +58,30 @@ def test_a_pod_without_an_address_is_not_stated_until_it_has_one() -> None:
     now, news = say(now, pod())
     assert now is not None
     assert (now.namespace, now.pod, now.uid, now.app, now.process, now.ips) == (*KEY, "shop", "web", ("10.0.0.1",))
-    assert news == [("v1", 2.0, 0)]
+    assert news == [("v1", 1.0, 0)]
 
 
 @pytest.mark.parametrize(
     ("status", "second"),
     [
-        ({"conditions": [{"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": at(7)}]}, 8.0),
-        ({"conditions": [{"type": "PodReadyToStartContainers", "status": "False", "lastTransitionTime": at(7)}]}, 2.0),
-        ({"containerStatuses": [{"state": {"running": {"startedAt": at(5)}}}]}, 6.0),
-        (
-            {
-                "containerStatuses": [
-                    {
-                        "state": {"running": {"startedAt": at(9)}},
-                        "lastState": {"terminated": {"startedAt": at(4), "finishedAt": at(8)}},
-                    }
-                ]
-            },
-            5.0,
-        ),
-        ({"startTime": None}, 30.0),
-        ({"startTime": "soon"}, 30.0),
-        ({"startTime": "0001-01-01T00:00:00Z"}, 30.0),
-        ({"startTime": at(30)}, 30.0),
-        ({"startTime": at(50)}, 30.0),
+        ({"conditions": [network(7)]}, 7.0),
+        ({"conditions": [network(7, "False")]}, 1.0),
+        ({"containerStatuses": [ran(9), ran(5), {}]}, 5.0),
+        ({"containerStatuses": [ran(9, lastState={"terminated": {"startedAt": at(4), "finishedAt": at(8)}})]}, 4.0),
+        ({"containerStatuses": []}, 30.0),
+        ({"conditions": [network(7) | {"lastTransitionTime": "soon"}], "containerStatuses": []}, 30.0),
+        ({"conditions": [network(7) | {"lastTransitionTime": "0001-01-01T00:00:00Z"}]}, 1.0),
+        ({"conditions": [network(7) | {"lastTransitionTime": None}]}, 1.0),
+        ({"conditions": [network(50)]}, 30.0),
     ],
 )
-def test_a_pod_is_there_since_it_has_its_network_and_never_before(status: Any, second: float) -> None:
+def test_a_pod_is_there_since_it_has_its_network(status: Any, second: float) -> None:
     assert say(None, pod(**status))[1] == [("v1", second, 0)]
 
 
 def test_what_does_not_change_is_not_said_again() -> None:
     now, _ = say(None, pod())
-    for heard in (pod(), pod(startTime=at(20)), pod(conditions=[{"type": "Ready", "status": "False"}])):
+    for heard in (pod(), pod(containerStatuses=[ran(20)]), pod(conditions=[{"type": "Ready", "status": "False"}])):
         now, news = say(now, heard, second=40)
         assert news == []
 
@@ -91,35 +89,34 @@ def test_what_does_not_change_is_not_said_again() -> None:
 def test_a_label_that_changes_ends_one_statement_and_begins_another_when_it_is_heard() -> None:
     now, _ = say(None, pod())
     now, news = say(now, pod(), V2, second=40.5)
-    assert news == [("v1", 2.0, 40.5), ("v2", 40.5, 0)]
+    assert news == [("v1", 1.0, 40.5), ("v2", 40.5, 0)]
     now, news = say(now, pod(), V1, second=50)
     assert news == [("v2", 40.5, 50.0), ("v1", 50.0, 0)]
 
 
 def test_an_address_that_changes_counts_since_the_network_was_made_anew() -> None:
     now, _ = say(None, pod())
-    condition = {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": at(35)}
-    now, news = say(now, pod("10.0.0.9", conditions=[condition]), second=40)
-    assert news == [("v1", 2.0, 36.0), ("v1", 36.0, 0)]
+    now, news = say(now, pod("10.0.0.9", conditions=[network(35)]), second=40)
+    assert news == [("v1", 1.0, 35.0), ("v1", 35.0, 0)]
     assert now is not None
     assert now.ips == ("10.0.0.9",)
     now, news = say(now, pod("10.0.0.10"), second=50)
-    assert news == [("v1", 36.0, 50.0), ("v1", 50.0, 0)], "nothing says since when"
+    assert news == [("v1", 35.0, 50.0), ("v1", 50.0, 0)], "nothing says since when"
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_pod_that_ended_is_no_longer_at_its_address(phase: str) -> None:
     now, _ = say(None, pod())
     ended = pod(phase=phase, containerStatuses=[{"state": {"terminated": {"startedAt": at(1), "finishedAt": at(33)}}}])
-    assert say(now, ended, second=40) == (None, [("v1", 2.0, 34.0)])
-    assert say(None, ended, second=40) == (None, [("v1", 2.0, 34.0)]), "nobody knew it while it was there"
+    assert say(now, ended, second=40) == (None, [("v1", 1.0, 34.0)])
+    assert say(None, ended, second=40) == (None, [("v1", 1.0, 34.0)]), "nobody knew it while it was there"
     assert say(None, ended, second=40 + 1000) == (None, [])
 
 
 def test_rules_that_change_are_said_and_begin_nothing_new() -> None:
     now, news = say(None, pod(), rules="one")
     now, news = say(now, pod(), rules="two", second=40)
-    assert news == [("v1", 2.0, 0)]
+    assert news == [("v1", 1.0, 0)]
     assert now is not None
     assert now.rules == "two"
     assert say(now, pod(), rules="two", second=50)[1] == []
