@@ -204,9 +204,9 @@ class Endpoints:
     def _take(self, node: str, said: PodStatement, known_ns: int) -> None:
         """Take in one statement, made when everything before `known_ns` was known."""
         key = (node, said.uid)
-        names = map(sys.intern, (said.namespace, said.app, said.process, said.release))  # many pods share them
-        served = Served(*names, said.pod)
-        stay = Stay(sys.intern(node), said.uid, served, said.ips, said.ports, said.from_ns, said.to_ns)
+        share = sys.intern  # of names that many pods have
+        served = Served(share(said.namespace), share(said.app), share(said.process), share(said.release), said.pod)
+        stay = Stay(share(node), said.uid, served, said.ips, said.ports, said.from_ns, said.to_ns)
         known = _find(self._pods.get(key, []), stay)
         if known is not None:
             later = [other.from_ns for other in self._pods[key] if other.order > known.order]
