@@ -7,5 +7,5 @@ higher ones::
     cli                    the command line; loads what follows only when a command needs it
     autoscaling, metrics   what the commands do
     cluster, shown         the API server: autoscalers that are there, one applied; metrics as text
-    autoscaler, known      an autoscaler as an object (pure); what the monitor answers
+    autoscaler, known      an autoscaler as an object; what the monitor answers
 """

@@ -1,15 +1,22 @@
 """The command line: read, check, then run. Whatever is wrong with it ends with status 2 before any request."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from deis_logs.output import Stdout, note
+from deis_logs.profile import Service, Target, check_app, read_profile, resolve_target
 from deis_telemetry.autoscaler import Autoscaler, Form
 
 PROGRAM: Final = "deis-telemetry"
+
+MONITOR: Final = Service(name="monitor", variables="DEIS_TELEMETRY", label="metrics", url="http://127.0.0.1:8089")
+"""What is asked about metrics and canaries."""
+
+_EVERY_SECONDS: Final = 5.0
 
 app = typer.Typer(
     name=PROGRAM,
@@ -38,6 +45,50 @@ FormOption = Annotated[Form, typer.Option("--form", help="Which metrics API is a
 Apply = Annotated[bool, typer.Option("--apply", help="Apply it, in place of printing it.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not look for other autoscalers of the same pods.")]
 Kubeconfig = Annotated[Path | None, typer.Option(metavar="PATH", help="How the API server is reached.")]
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="DEIS_TELEMETRY_URL", show_envvar=False, metavar="URL", help="The monitor (DEIS_TELEMETRY_URL)."
+    ),
+]
+TokenFile = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="File that holds the token, in place of DEIS_TELEMETRY_TOKEN.")
+]
+OneMetric = Annotated[str, typer.Option("--metric", metavar="NAME", help="Only this metric.")]
+By = Annotated[str, typer.Option(metavar="LABELS", help="What series are told apart by, separated by commas.")]
+Window = Annotated[int, typer.Option(metavar="SECONDS", min=10, max=900, help="Of the values: a multiple of ten.")]
+AnyNamespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Only there. Default: any.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Show it again every five seconds.")]
+Json = Annotated[bool, typer.Option("--json", help="What the monitor answers, for programs.")]
+
+
+@app.command("metrics")
+def metrics_command(
+    app: App,
+    *,
+    metric: OneMetric = "",
+    by: By = "process,release",
+    window: Window = 60,
+    namespace: AnyNamespace = "",
+    watch: Watch = False,
+    json: Json = False,
+    url: Url = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Show the metrics that there are of an app: values, how old they are, and the last minutes."""
+    target = find_monitor(url=url, token_file=token_file)
+    from deis_telemetry.metrics import Asked, show_metrics  # noqa: PLC0415 - 0.3 s, not for --help
+
+    asked = Asked(app=check_app(app), namespace=namespace, metric=metric, by=by, window_seconds=window)
+    every_seconds = _EVERY_SECONDS if watch else None
+    asyncio.run(show_metrics(target, asked, as_json=json, every_seconds=every_seconds))
+
+
+def find_monitor(*, url: str | None, token_file: Path | None) -> Target:
+    """Decide which monitor is asked; see `resolve_target`."""
+    profile = read_profile(os.environ, Path(os.environ.get("HOME") or "/"))
+    return resolve_target(url=url, token_file=token_file, env=os.environ, profile=profile, service=MONITOR)
 
 
 @app.command("hpa")
