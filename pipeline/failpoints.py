@@ -30,6 +30,8 @@ POINTS: Final = frozenset(
         "logger.committed",
         "upkeep.rewritten",
         "upkeep.committed",
+        "canary.planned",
+        "canary.acted",
     }
 )
 """All of them; a test compares. One that is misspelt would never be due, and its fault test would test nothing."""

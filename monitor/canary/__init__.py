@@ -1,7 +1,17 @@
 """Canaries: a release beside the one before it, judged by what both do at the same time.
 
-Layers, lower ones know nothing of higher ones::
+Observe, decide, act. Layers, lower ones know nothing of higher ones::
 
+    run, settings, lease   the tasks, and which of several monitors acts
+    hooks, notify          what starts a canary, and whom it is told
+    controller             the loop: look at each, write its status, act
+    looking, acting        the world read, one change carried out
+    graph                  what canaries mean to each other (pure)
+    transition, reconcile  one step of a canary; what became of an intent (pure)
+    modes, change          what is done in each mode; a change as one request (pure)
+    observe                counts of complete minutes, kept in the store
+    kube, deis, world      the API server, the Deis controller; what they say, as facts
+    resource               the `Canary` resource: spec, status, conditions
     decide       counts to a verdict (pure)
     noise        over-dispersion from history (pure)
     arms         counts as arrays over minutes

@@ -1,0 +1,113 @@
+"""The minutes of an analysis, kept in the store: `analyses/<analysis>/<first minute>`.
+
+Each object holds the minutes from its name on, without a hole; the next object begins where it ends. An object is
+written once and never changed, so who is second, whoever the leader is, finds the minute taken and reads it. Thus an
+analysis' counts do not depend on who counted.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+
+from monitor.canary.counts import MINUTE_NS, Verdict
+from monitor.canary.observe.rows import Seen
+from pipeline.errors import FormatError
+from pipeline.store import Store
+
+FOLDER: Final = "analyses"
+KEPT: Final = 10_080
+"""Most minutes of an analysis: a week."""
+
+_PLAIN = re.compile(r"[^A-Za-z0-9._@-]")
+_VERSION: Final = 1
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One object.
+
+    Attributes:
+        seen: Minutes, ascending, without a hole.
+        verdict: On all minutes up to these; `None` when there was none.
+        version: Of this format.
+    """
+
+    seen: tuple[Seen, ...]
+    verdict: Verdict | None = None
+    version: int = _VERSION
+
+
+def folder_of(analysis: str) -> str:
+    """Where the minutes of an analysis are."""
+    return f"{FOLDER}/{_PLAIN.sub('_', analysis)}"
+
+
+class Journal:
+    """The minutes of one analysis. Methods block.
+
+    Args:
+        store: Where they are.
+        analysis: Id; see `CanaryStatus.analysis`.
+        start_ns: Of the first minute.
+    """
+
+    def __init__(self, store: Store, analysis: str, start_ns: int) -> None:
+        self._store = store
+        self._folder = folder_of(analysis)
+        self._next_ns = start_ns
+        self.seen: list[Seen] = []
+        self.verdict: Verdict | None = None
+
+    @property
+    def next_ns(self) -> int:
+        """The first minute that is not known."""
+        return self._next_ns
+
+    def read(self) -> None:
+        """Take in what was written, by whomever.
+
+        Raises:
+            StoreUnavailableError: It does not answer.
+            FormatError: An object is none of ours.
+        """
+        while (data := self._store.get(self._name())) is not None:
+            self._take(_page_of(data))
+
+    def write(self, seen: tuple[Seen, ...], verdict: Verdict | None) -> bool:
+        """Add minutes, beginning at `next_ns`; false, and what is there was read, if somebody else did so first.
+
+        Raises:
+            StoreUnavailableError: It does not answer.
+            FormatError: What is there is none of ours.
+        """
+        page = Page(seen, verdict)
+        try:
+            self._store.put(self._name(), msgspec.json.encode(page))
+        except FileExistsError:
+            self.read()
+            return False
+        self._take(page)
+        return True
+
+    def _name(self) -> str:
+        return f"{self._folder}/{self._next_ns:020d}"
+
+    def _take(self, page: Page) -> None:
+        if not page.seen or [one.start_ns for one in page.seen] != self._expected(len(page.seen)):
+            raise FormatError(f"{self._name()}: minutes that do not follow each other")
+        self.seen.extend(page.seen)
+        self.verdict = page.verdict or self.verdict
+        self._next_ns += len(page.seen) * MINUTE_NS
+
+    def _expected(self, count: int) -> list[int]:
+        return [self._next_ns + at * MINUTE_NS for at in range(count)]
+
+
+def _page_of(data: bytes) -> Page:
+    try:
+        page = msgspec.json.decode(data, type=Page)
+    except msgspec.DecodeError as error:
+        raise FormatError(f"no page of an analysis: {error}") from error
+    if page.version != _VERSION:
+        raise FormatError(f"a page of version {page.version}")
+    return page

@@ -1,0 +1,146 @@
+"""The canaries' tasks, as the monitor starts them.
+
+::
+
+    Lease --> controller: every few seconds, each canary --> Deployments, Deis
+          '-> starter:    every minute, Deployments with our annotation --> canaries
+    notifier: messages --> webhook
+"""
+
+import asyncio
+import os
+import socket
+from typing import Final
+from uuid import uuid4
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry
+
+from monitor.canary.acting import Actor
+from monitor.canary.controller import Controller
+from monitor.canary.deis import Deis
+from monitor.canary.hooks import start, wanted
+from monitor.canary.kube import Kube, RefusedError
+from monitor.canary.lease import Lease, while_leading
+from monitor.canary.looking import selected
+from monitor.canary.notify import Notifier
+from monitor.canary.observe.observer import Observer
+from monitor.canary.observe.promql import Prometheus
+from monitor.canary.observe.rows import ns_of
+from monitor.canary.resource.names import JUDGE
+from monitor.canary.settings import CanarySettings
+from monitor.reading import Reader
+from pipeline.apiserver import check_source, open_client
+from pipeline.errors import KubernetesUnavailableError
+from pipeline.retry import pause
+from pipeline.store import Store
+
+log = structlog.get_logger()
+
+LEASE: Final = "deis-telemetry-canary"
+_STARTER_SECONDS: Final = 60.0
+
+
+async def run(
+    settings: CanarySettings, reader: Reader, store: Store, stopping: asyncio.Event, *, registry: CollectorRegistry
+) -> None:
+    """Judge canaries until `stopping` is set. While the API server is away, it is tried again.
+
+    Args:
+        settings: See there.
+        reader: Answers for windows over all shards.
+        store: Keeps the analyses' minutes.
+        stopping: Ends it.
+        registry: For the metrics.
+
+    Raises:
+        SettingsError: There is no way to the API server.
+    """
+    check_source(settings.canary_kubernetes, variable="MONITOR_CANARY_KUBERNETES")
+    failures = 0
+    while not stopping.is_set():
+        try:
+            async with open_client(settings.canary_kubernetes) as client, aiohttp.ClientSession() as session:
+                parts = Parts(settings, Kube(client), session, reader=reader, store=store, registry=registry)
+                await parts.run(stopping)
+                return
+        except KubernetesUnavailableError as error:  # of the way there; an answer that fails ends no look but its own
+            log.warning("no way to the API server", error=str(error))
+            failures += 1
+            await pause(failures, stopping)
+
+
+class Parts:
+    """What judges canaries, put together.
+
+    Args:
+        settings: See there.
+        kube: The API server.
+        session: For everything else.
+        reader: Answers for windows.
+        store: Keeps minutes.
+        registry: For the metrics.
+    """
+
+    def __init__(
+        self,
+        settings: CanarySettings,
+        kube: Kube,
+        session: aiohttp.ClientSession,
+        *,
+        reader: Reader,
+        store: Store,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._settings, self.kube = settings, kube
+        token = settings.deis_token.get_secret_value()
+        deis = Deis(session, settings.deis_url, token) if settings.deis_url else None
+        prometheus = Prometheus(session, settings.canary_prometheus) if settings.canary_prometheus else None
+        self.notifier = Notifier(
+            kube=kube, session=session, webhook=settings.canary_webhook.get_secret_value(), registry=registry
+        )
+        controller: Controller
+        observer = Observer(
+            reader=reader,
+            store=store,
+            prometheus=prometheus,
+            registry=registry,
+            clock_ns=lambda: ns_of(controller.now()),
+        )
+        controller = Controller(
+            kube=kube,
+            deis=deis,
+            reader=reader,
+            observer=observer,
+            actor=Actor(kube=kube, deis=deis, registry=registry),
+            notifier=self.notifier,
+            registry=registry,
+        )
+        self.controller = controller
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Run until `stopping` is set."""
+        identity = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        lease = Lease(self.kube, namespace=self._settings.canary_namespace, name=LEASE, identity=identity)
+        async with asyncio.TaskGroup() as group:
+            notifier = group.create_task(self.notifier.run(), name="canary webhook")
+            await while_leading(lease, self._lead, stopping)
+            notifier.cancel()
+
+    async def _lead(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.controller.run(every_seconds=self._settings.canary_seconds), name="canaries")
+            group.create_task(self._start_annotated(), name="annotated Deployments")
+
+    async def _start_annotated(self) -> None:
+        """Make canaries for Deployments that ask for one."""
+        while True:
+            try:
+                for each in selected(await self.kube.annotated_deployments(), JUDGE):
+                    body = wanted(each)
+                    if body is not None:
+                        await start(self.kube, body)
+            except (KubernetesUnavailableError, RefusedError) as error:
+                log.warning("Deployments cannot be listed", error=str(error))
+            await asyncio.sleep(_STARTER_SECONDS)

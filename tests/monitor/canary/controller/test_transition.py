@@ -1,0 +1,325 @@
+"""A canary's life, step by step, in each mode."""
+
+import pytest
+from model_world import Killed, Model, baseline, surge, template, two_deployments, verdict
+
+from monitor.canary.counts import Decision
+from monitor.canary.resource.status import Phase
+from monitor.canary.world import Ruling
+
+BAD, GOOD, SO_FAR = (verdict(each) for each in (Decision.ROLLBACK, Decision.PROMOTABLE, Decision.CONTINUE))
+
+
+def begin(model: Model) -> None:
+    """Let an analysis begin."""
+    model.look()
+    model.wait(seconds=1)
+    model.look(SO_FAR)
+    assert model.read.phase == Phase.PROGRESSING, model.read
+    assert model.read.since is not None
+
+
+def judged(model: Model) -> None:
+    """Let the only step be over, with a good verdict."""
+    model.wait(minutes=15)
+    model.look(GOOD)
+
+
+def test_a_second_deployment_gets_its_step_and_is_promoted_and_scaled_to_nothing() -> None:
+    model = two_deployments()
+    begin(model)
+    assert model.deployments["shop-canary"]["spec"]["replicas"] == 1
+    model.look(GOOD)
+    assert model.read.phase == Phase.PROGRESSING, "the step takes ten minutes at least"
+    judged(model)
+    assert model.read.phase == Phase.PROMOTED
+    assert model.image("shop") == "2"
+    assert model.deployments["shop-canary"]["spec"]["replicas"] == 0
+    assert "track" not in model.deployments["shop"]["spec"]["template"]["metadata"]["labels"]
+
+
+def test_a_bad_second_deployment_is_scaled_to_nothing_and_the_stable_one_not_touched() -> None:
+    model = two_deployments()
+    begin(model)
+    before = model.deployments["shop"]["metadata"]["resourceVersion"]
+    model.look(BAD)
+    assert model.read.phase == Phase.ROLLED_BACK
+    assert model.deployments["shop-canary"]["spec"]["replicas"] == 0
+    assert model.deployments["shop"]["metadata"]["resourceVersion"] == before
+
+
+@pytest.mark.parametrize("make", [two_deployments, surge], ids=["two Deployments", "surge"])
+def test_late_evidence_puts_the_old_template_back_while_it_is_kept(make: type[Model]) -> None:
+    model = make()
+    if make is surge:
+        model.look()
+        model.deploy("shop", template("2"))
+    begin(model)
+    judged(model)
+    assert model.read.phase == Phase.PROMOTED
+    model.wait(minutes=10)
+    model.look(BAD)
+    assert model.read.phase == Phase.ROLLED_BACK
+    assert model.image("shop") == "1"
+
+
+def test_what_was_kept_is_forgotten_in_the_end_and_late_evidence_no_longer_acts() -> None:
+    model = two_deployments()
+    begin(model)
+    judged(model)
+    model.wait(minutes=31)
+    model.look(BAD)
+    assert model.read.phase == Phase.PROMOTED
+    assert "canary.deis.io/before" not in model.deployments["shop"]["metadata"]["annotations"]
+
+
+def test_a_surge_is_prepared_held_and_let_go_with_the_settings_that_were_there_before() -> None:
+    model = surge()
+    model.deployments["shop"]["spec"]["minReadySeconds"] = 7
+    model.look()
+    prepared = model.deployments["shop"]["spec"]
+    assert prepared["minReadySeconds"] > 2 * 3600
+    assert prepared["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    model.deploy("shop", template("2"))
+    begin(model)
+    judged(model)
+    assert model.read.phase == Phase.PROMOTED
+    assert model.deployments["shop"]["spec"]["minReadySeconds"] == 7
+    model.wait(minutes=31)
+    model.look()
+    assert model.deployments["shop"]["spec"]["minReadySeconds"] > 2 * 3600, "prepared for the next one"
+
+
+def test_a_bad_surge_is_undone_by_one_update_that_gives_its_own_settings_back() -> None:
+    model = surge()
+    model.deployments["shop"]["spec"]["minReadySeconds"] = 7
+    model.look()
+    model.deploy("shop", template("2"))
+    begin(model)
+    acts = len(model.acts)
+    model.look(BAD)
+    undone = model.acts[acts]
+    assert undone.body["spec"]["minReadySeconds"] == 7
+    assert undone.body["spec"]["template"]["spec"]["containers"][0]["image"] == "1"
+    assert model.read.phase == Phase.ROLLED_BACK
+    assert model.image("shop") == "1"
+
+
+def test_a_deis_release_runs_beside_the_one_before_it_and_both_are_compared() -> None:
+    model = baseline()
+    begin(model)
+    beside = model.deployments["shop-web-baseline"]
+    assert beside["spec"]["template"]["metadata"]["labels"]["version"] == "v1"
+    assert beside["spec"]["selector"]["matchLabels"] == {
+        "app": "shop",
+        "type": "web",
+        "heritage": "deis",
+        "canary.deis.io/arm": "baseline",
+    }
+    assert (model.read.stable_release, model.read.canary_release) == ("v1", "v2")
+
+
+def test_a_bad_deis_release_is_rolled_back_by_deis_once_and_the_baseline_goes() -> None:
+    model = baseline()
+    begin(model)
+    model.look(BAD)
+    assert model.posts == [(model.posts[0][0], 1)]
+    assert model.read.phase == Phase.ROLLED_BACK
+    assert model.image("shop-web") == "b1"
+    assert "shop-web-baseline" not in model.deployments
+    model.wait(minutes=5)
+    model.look()
+    assert model.read.phase == Phase.ROLLED_BACK, "a rollback's own release starts none"
+
+
+def test_a_promoted_deis_release_keeps_its_baseline_for_late_evidence_and_then_takes_it_away() -> None:
+    model = baseline()
+    begin(model)
+    judged(model)
+    assert model.read.phase == Phase.PROMOTED
+    assert "shop-web-baseline" in model.deployments
+    model.wait(minutes=31)
+    model.look()
+    assert "shop-web-baseline" not in model.deployments
+    model.new_release("ann")
+    model.look()
+    model.look()
+    assert (model.read.stable_release, model.read.canary_release) == ("v2", "v3")
+
+
+def test_a_lost_answer_is_looked_for_in_the_releases_and_asked_for_again_once_after_twenty_minutes() -> None:
+    model = baseline(maxDuration="9h")
+    begin(model)
+    model.lose_answers = True
+    model.look(BAD)
+    for _ in range(5):
+        model.wait(minutes=3)
+        model.look(BAD)
+    assert len(model.posts) == 1
+    model.wait(minutes=6)
+    model.look(BAD)
+    assert len({intent for intent, _ in model.posts}) == len(model.posts) == 2
+    model.wait(minutes=60)
+    model.look(BAD)
+    assert len(model.posts) == 2
+    assert model.read.phase == Phase.CONFLICT
+
+
+def test_a_rollback_that_was_never_sent_is_made_up_for_and_counts_as_done() -> None:
+    model = baseline(maxDuration="9h")
+    begin(model)
+    with pytest.raises(Killed):
+        model.look(BAD, stop_after="written")
+    with pytest.raises(Killed):
+        model.look(BAD, stop_after="written")
+    assert (model.read.phase, model.posts) == (Phase.ROLLING_BACK, [])
+    model.wait(minutes=21)
+    model.look(BAD)
+    assert (model.read.phase, len(model.posts)) == (Phase.ROLLED_BACK, 1)
+
+
+def test_a_release_that_somebody_makes_before_the_rollback_is_theirs() -> None:
+    model = baseline()
+    begin(model)
+    model.lose_answers = True
+    model.look(BAD)
+    model.new_release("bob")
+    model.look(BAD)
+    assert model.read.phase == Phase.CONFLICT
+    assert len(model.posts) == 1
+
+
+def test_somebody_who_rolls_back_by_hand_is_not_taken_for_us() -> None:
+    model = baseline()
+    begin(model)
+    model.lose_answers = True
+    model.look(BAD)
+    model.new_release("bob", back_to=1)
+    model.look(BAD)
+    assert model.read.phase == Phase.CONFLICT
+
+
+def test_a_stable_deployment_that_somebody_changes_during_the_analysis_is_theirs() -> None:
+    model = two_deployments()
+    begin(model)
+    model.deploy("shop", template("3"))
+    model.look(BAD)
+    assert model.read.phase == Phase.CONFLICT
+    assert model.deployments["shop-canary"]["spec"]["replicas"] == 1, "nothing is done"
+
+
+def test_another_template_in_the_canary_is_judged_anew() -> None:
+    model = two_deployments()
+    begin(model)
+    first = model.read.key
+    model.deploy("shop-canary", template("3", track="canary"))
+    model.look(SO_FAR)
+    assert model.read.key != first
+    assert (model.read.canary_release, model.read.phase) == ("3", Phase.PROGRESSING)
+
+
+def test_a_template_that_changes_between_verdict_and_promotion_is_not_promoted() -> None:
+    model = two_deployments()
+    begin(model)
+    model.wait(minutes=15)
+    with pytest.raises(Killed):
+        model.look(GOOD, stop_after="written")
+    assert model.read.phase == Phase.PROMOTING
+    model.deploy("shop-canary", template("evil", track="canary"))
+    model.look(GOOD)
+    assert model.image("shop") == "1"
+    assert model.read.phase == Phase.CONFLICT
+
+
+def test_a_bad_release_that_somebody_brings_back_is_a_conflict_and_no_fight() -> None:
+    model = surge()
+    model.look()
+    model.deploy("shop", template("2"))
+    begin(model)
+    model.look(BAD)
+    model.deploy("shop", template("2"))
+    acts = len(model.acts)
+    model.look(BAD)
+    assert model.read.phase == Phase.CONFLICT
+    assert all(act.body["spec"]["template"] == template("2") for act in model.acts[acts:])
+    assert model.image("shop") == "2"
+
+
+@pytest.mark.parametrize("said", [None, verdict(Decision.INCONCLUSIVE), SO_FAR], ids=["none", "missing", "so far"])
+def test_nothing_is_promoted_on_missing_data_however_long_it_takes(said: object) -> None:
+    model = two_deployments()
+    begin(model)
+    for _ in range(10):
+        model.wait(hours=1)
+        model.look(said)  # type: ignore[arg-type]
+    assert model.read.phase == Phase.PROGRESSING
+    assert model.image("shop") == "1"
+    inconclusive = next(one for one in model.read.conditions if one.type == "Inconclusive")
+    assert inconclusive.status == "True"
+
+
+def test_a_verdict_without_history_waits_for_a_person_and_an_old_approval_is_none() -> None:
+    model = two_deployments()
+    model.annotations["canary.deis.io/approve"] = "someone-else:rollback"
+    begin(model)
+    model.look(verdict(Decision.ROLLBACK, automatic=False))
+    assert (model.read.phase, model.read.pending) == (Phase.PROGRESSING, "rollback")
+    model.annotations["canary.deis.io/approve"] = f"{model.read.key}:rollback"
+    model.look(verdict(Decision.ROLLBACK, automatic=False))
+    assert model.read.phase == Phase.ROLLED_BACK
+
+
+def test_a_promotion_under_approve_waits_for_a_person() -> None:
+    model = two_deployments(policy="approve")
+    begin(model)
+    judged(model)
+    assert (model.read.phase, model.read.pending) == (Phase.PROGRESSING, "promote")
+    model.annotations["canary.deis.io/approve"] = f"{model.read.key}:promote"
+    model.look(GOOD)
+    assert model.read.phase == Phase.PROMOTED
+
+
+@pytest.mark.parametrize("said", [BAD, GOOD], ids=["bad", "good"])
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(said: object) -> None:
+    model = two_deployments(policy="dryRun")
+    begin(model)
+    model.wait(minutes=15)
+    model.look(said)  # type: ignore[arg-type]
+    assert model.read.phase == Phase.INCONCLUSIVE
+    assert model.read.reason in ("WouldRollBack", "WouldPromote")
+    assert model.acts == []
+
+
+def test_a_person_aborts() -> None:
+    model = two_deployments(policy="approve")
+    begin(model)
+    model.annotations["canary.deis.io/abort"] = model.read.key
+    model.look(SO_FAR)
+    assert model.read.phase == Phase.ROLLED_BACK
+
+
+def test_nothing_begins_while_a_dependency_is_in_change_and_a_hold_that_lasts_is_inconclusive() -> None:
+    model = two_deployments()
+    model.ruling = Ruling(hold=("shop/db",))
+    model.look()
+    assert model.read.phase == Phase.HELD
+    model.wait(hours=3)
+    model.look()
+    assert model.read.reason == "HeldTooLong"
+    model.ruling = Ruling()
+    begin(model)
+
+
+def test_without_a_way_to_tell_the_releases_apart_nothing_is_judged() -> None:
+    model = two_deployments()
+    model.frozen = None
+    model.look()
+    ready = next(one for one in model.read.conditions if one.type == "Ready")
+    assert (ready.status, ready.reason) == ("False", "NoReleaseAttribution")
+    assert model.acts == []
+
+
+def test_a_suspended_canary_does_nothing() -> None:
+    model = two_deployments(suspend=True)
+    model.look(BAD)
+    assert (model.read.phase, model.acts) == (Phase.IDLE, [])
