@@ -9,7 +9,7 @@ FAST_TMP := $(shell test -d /dev/shm && echo /dev/shm || echo /tmp)
 # In CI a test that is skipped fails the run.
 SKIPS := $(if $(CI),--forbid-skips,)
 
-.PHONY: docs setup run cluster check test faults bench bench-cluster lock clean format
+.PHONY: docs setup run cluster check test faults bench bench-canary bench-cluster lock clean format
 
 setup: $(STAMP)
 
@@ -51,6 +51,10 @@ bench: setup
 # The same with three real brokers and a real S3 gateway: java, mvn and go are needed.
 bench-cluster: setup
 	$(PY) -m bench --cluster $(BENCH)
+
+# Trials of the canary decider beside its targets, 40 CPU-seconds: CANARY="same --runs 20000" picks cells and runs.
+bench-canary: setup
+	$(PY) -m bench.canary $(CANARY)
 
 format: setup
 	$(VENV)/bin/ruff format .

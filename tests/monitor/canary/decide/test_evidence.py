@@ -20,7 +20,7 @@ TOLERANCES = st.sampled_from([1.0, 1.1, 1.25, 3.0])
 PHIS = st.floats(1, 50)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(rows=MINUTES, tolerance=TOLERANCES, phi=PHIS)
 def test_arms_that_change_places_make_a_decrease_of_an_increase(
     arms: MakeArms, rows: list[Row], tolerance: float, phi: float
@@ -40,7 +40,7 @@ def test_arms_that_change_places_make_a_decrease_of_an_increase(
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(rows=MINUTES, factor=st.floats(0.01, 1000))
 def test_only_the_share_of_traffic_counts_not_how_much_it_is(arms: MakeArms, rows: list[Row], factor: float) -> None:
     scaled = arms([(s_n * factor, s_e, c_n * factor, c_e) for s_n, s_e, c_n, c_e in rows])
@@ -52,7 +52,7 @@ def test_only_the_share_of_traffic_counts_not_how_much_it_is(arms: MakeArms, row
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(rows=MINUTES, data=st.data(), tolerance=TOLERANCES)
 def test_an_error_more_of_the_canary_never_lessens_evidence_and_one_of_stable_never_adds(
     arms: MakeArms, rows: list[Row], data: st.DataObject, tolerance: float
@@ -75,7 +75,7 @@ def test_evidence_falls_as_the_tolerance_rises(arms: MakeArms, rows: list[Row]) 
     assert np.all(np.diff(np.stack(paths), axis=0) <= 1e-9)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.tuples(*[st.one_of(st.just(0), st.integers(0, 10**9), st.floats(0, 1e9, allow_subnormal=False))] * 4),
