@@ -1,126 +1,254 @@
-"""The monitor's tasks.
+"""The monitor, put together.
 
 ::
 
-    queue --> fetch --> decode (thread) --> tally --> commit positions
-                                              `--> /metrics, at scrape (with the queue's lag)
+    queue --> intake --> shards <--+--- owning: which are ours, loaded from the store
+                           |       '--- writing: states to the store, then positions to the queue
+                           |
+                           +--> scrape ----------------------------> /metrics
+                           '--> answering --> GroupReader --+------> /v1
+                                   ^              |         '------> what else asks: metrics APIs, canaries
+                                   '--- /peer/v1 -'-- other monitors
+
+    stops: no more fetching --> last states --> out of the group --> listeners close
 """
 
 import asyncio
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
-import zstandard
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from monitor.exposition import TallyCollector
+from monitor.answering import Answering
+from monitor.api import build_api
+from monitor.hpa import server as hpa
+from monitor.intake import Intake
+from monitor.lag import Ends
+from monitor.overview import overview_route
+from monitor.owning import Owning
+from monitor.peers import GroupReader
+from monitor.rules.ruleset import RuleSet
+from monitor.scrape import Scrape
+from monitor.selfmetrics import SelfMetrics
+from monitor.series.limits import Limits
 from monitor.settings import MonitorSettings
-from monitor.tally import SharedTally, Tally
-from pipeline.errors import FormatError, OffsetOutOfRangeError, QueueUnavailableError
-from pipeline.names import PACK_MAGIC
-from pipeline.pack import PackBody, decode_pack
-from pipeline.queue import Consumer, Record, open_consumer, queue_collector
-from pipeline.service import Health, health_routes, listening
+from monitor.shard import ShardMetrics
+from monitor.states import States
+from monitor.writing import Writing
+from pipeline.errors import SettingsError
+from pipeline.members import Members
+from pipeline.names import MONITOR_DIRECTORY
+from pipeline.queue import GroupConsumer, open_group_consumer, queue_collector
+from pipeline.retry import once_answered
+from pipeline.service import Health, listening
+from pipeline.settings import split_listen
+from pipeline.store import open_store
+from pipeline.threads import Threads
 
 log = structlog.get_logger()
 
 GROUP: Final = "monitor"
+"""The consumer group: what it has not committed, the queue keeps."""
 
-_QUEUE: Final = "queue"
-_WAIT_SECONDS: Final = 0.5
-_RETRY_SECONDS: Final = 1.0
+LEAVE_SECONDS: Final = 3.0
+"""Most time to leave the group; after that, the group finds out by itself."""
+
+STOP_SECONDS: Final = 15.0
+"""Most time for the last states; what they do not reach, the next start repeats from the queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What one monitor is made of.
+
+    Attributes:
+        shared: Whether several monitors share the queue.
+        members: The others; `None` when they are not asked.
+    """
+
+    settings: MonitorSettings
+    shared: bool
+    consumer: GroupConsumer
+    owning: Owning
+    intake: Intake
+    writing: Writing
+    ends: Ends
+    members: Members | None
+    reader: GroupReader
+    answering: Answering
+    scrape: Scrape
+    health: Health
+    registry: CollectorRegistry
+
+
+def is_shared(queue_url: str) -> bool:
+    """Whether several monitors can share the queue: whether it is Kafka."""
+    return queue_url.startswith("kafka:")
 
 
 async def run(settings: MonitorSettings, stopping: asyncio.Event) -> None:
-    """Run the monitor until `stopping` is set.
+    """Run the monitor until `stopping` is set, or something fails for good.
 
     Raises:
-        FatalError: The queue is damaged, a setting is wrong, or the address is in use.
+        PipelineError: Alone or in a group; see `pipeline.errors`.
     """
-    health = Health()
-    health.broken(_QUEUE, "not opened yet")
-    shared = SharedTally(Tally(apps_limit=settings.apps))
-    registry = CollectorRegistry()
+    secret = settings.shared_secret.get_secret_value() if settings.shared_secret is not None else ""
+    if is_shared(settings.queue_url):
+        _check_reach(settings, secret)
+    rules = RuleSet.load(settings.rules)
+    join = partial(
+        open_group_consumer,
+        settings.queue_url,
+        group=GROUP,
+        client_id=settings.own_url,
+        instance=settings.instance or None,
+    )
+    consumer = await once_answered(join, stopping)
+    threads = Threads(2, "shards"), Threads(2, "answers")
+    try:
+        parts = await _build(settings, consumer, secret, rules=rules, threads=threads, stopping=stopping)
+        await _serve(parts, secret, stopping)
+    finally:
+        for some in threads:
+            some.close()
+        await consumer.close()
+    log.info("monitor stopped")
+
+
+def _check_reach(settings: MonitorSettings, secret: str) -> None:
+    """Monitors that share a queue must reach each other, or none of them can answer for all shards.
+
+    Raises:
+        SettingsError: Others would be told an address that is none.
+    """
+    if not secret:
+        log.warning("without MONITOR_PEER_SECRET only a monitor that owns all shards can answer questions")
+    elif not settings.url and split_listen(settings.listen)[0] in {"0.0.0.0", "::"}:
+        raise SettingsError(f"MONITOR_URL: not set, and others cannot reach MONITOR_LISTEN={settings.listen}")
+
+
+async def _build(
+    settings: MonitorSettings,
+    consumer: GroupConsumer,
+    secret: str,
+    *,
+    rules: RuleSet,
+    threads: tuple[Threads, Threads],
+    stopping: asyncio.Event,
+) -> _Parts:
+    health, registry = Health(), CollectorRegistry()
     registry.register(queue_collector(settings.queue_url))
-    registry.register(TallyCollector(shared.snapshot))
-    app = web.Application()
-    app.add_routes(health_routes(health, registry))
-    async with listening(app, settings.listen):
-        await Reader(shared, health, settings).run(stopping)
+    for part in ("queue", "store"):
+        health.broken(part, "starting")
+    metrics, shared = SelfMetrics(registry), is_shared(settings.queue_url)
+    states = await once_answered(partial(_open_states, settings, consumer.queue_id, rules), stopping)
+    limits = Limits(apps=settings.apps, app_sets=settings.app_sets)
+
+    def make_shard(number: int, state: bytes | None) -> ShardMetrics:
+        return ShardMetrics(number, state, rules=rules, limits=limits)
+
+    owning = Owning(
+        consumer=consumer,
+        states=states,
+        make_shard=make_shard,
+        shared=shared,
+        named=bool(settings.instance),
+        metrics=metrics,
+        health=health,
+        threads=threads[0],
+    )
+    answering = Answering(owning=owning, queue_id=consumer.queue_id, rules=rules.digest, threads=threads[1])
+    members = Members(url=settings.own_url, secret=secret, owners=consumer.owners) if shared and secret else None
+    gone = _gone(settings)
+    ends = Ends(consumer.ends)
+    return _Parts(
+        settings=settings,
+        shared=shared,
+        consumer=consumer,
+        owning=owning,
+        intake=Intake(
+            consumer=consumer, owning=owning, fetch_bytes=settings.fetch_bytes, health=health, threads=threads[0]
+        ),
+        writing=Writing(
+            consumer=consumer,
+            owning=owning,
+            states=states,
+            seconds=settings.state_seconds,
+            metrics=metrics,
+            health=health,
+            threads=threads[0],
+        ),
+        ends=ends,
+        members=members,
+        reader=GroupReader(
+            answering=answering, members=members, partitions=consumer.partitions, gone=gone, metrics=metrics
+        ),
+        answering=answering,
+        scrape=Scrape(owning=owning, ends=ends, gone=gone, registry=registry, metrics=metrics),
+        health=health,
+        registry=registry,
+    )
 
 
-class Reader:
-    """Reads all partitions into a tally, from the positions that its group has committed."""
-
-    def __init__(self, shared: SharedTally, health: Health, settings: MonitorSettings) -> None:
-        self._shared = shared
-        self._health = health
-        self._settings = settings
-        self._decompressor = zstandard.ZstdDecompressor()
-
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Read until `stopping` is set; while the queue does not answer, open it again each second."""
-        while not stopping.is_set():
-            try:
-                consumer = await open_consumer(self._settings.queue_url, group=GROUP)
-                try:
-                    await self._read(consumer, stopping)
-                finally:
-                    await consumer.close()
-            except QueueUnavailableError as error:
-                self._health.broken(_QUEUE, str(error))
-                log.warning("queue unavailable", error=str(error))
-                await _pause(stopping)
-
-    async def _read(self, consumer: Consumer, stopping: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
-        positions = await consumer.committed()
-        committed, commit_at = dict(positions), loop.time()
-        while not stopping.is_set():
-            records = await self._fetch(consumer, positions)
-            self._health.ready(_QUEUE)
-            if records:
-                await asyncio.to_thread(self._count, records)
-            positions.update((record.partition, record.offset + 1) for record in records)
-            if positions != committed and loop.time() >= commit_at:
-                await consumer.commit(positions)
-                committed, commit_at = dict(positions), loop.time() + self._settings.commit_seconds
-        await consumer.commit(positions)
-
-    async def _fetch(self, consumer: Consumer, positions: dict[int, int]) -> list[Record]:
-        """Fetch; when retention was faster, go on at what is left, and count what is not."""
-        try:
-            return await consumer.fetch(positions, max_bytes=self._settings.fetch_bytes, wait_seconds=_WAIT_SECONDS)
-        except OffsetOutOfRangeError as error:
-            position = min(max(error.offset, error.start), error.end)
-            with self._shared.change() as tally:
-                tally.skipped_records[error.partition] += max(0, position - error.offset)
-            log.error("records lost", partition=error.partition, asked=error.offset, start=error.start, end=error.end)  # noqa: TRY400 - no traceback is needed to tell this
-            positions[error.partition] = position
-            return []
-
-    def _count(self, records: Sequence[Record]) -> None:
-        for record in records:
-            outcome = self._decode(record.value)
-            with self._shared.change() as tally:
-                tally.add_record(record.partition, len(record.value))
-                if isinstance(outcome, str):
-                    tally.undecodable[outcome] += 1
-                else:
-                    tally.add_pack(record.partition, outcome)
-
-    def _decode(self, value: bytes) -> PackBody | str:
-        """The pack, or for which of two reasons it is none: a version not known here, or bad content."""
-        try:
-            return decode_pack(value, decompressor=self._decompressor)
-        except FormatError:
-            return "content" if value.startswith(PACK_MAGIC) else "version"
+def _gone(settings: MonitorSettings) -> Callable[[], AbstractSet[str]]:
+    """Says which nodes are not waited for."""
+    names = settings.gone_node_names
+    return lambda: names
 
 
-async def _pause(stopping: asyncio.Event) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_RETRY_SECONDS):
-            await stopping.wait()
+async def _open_states(settings: MonitorSettings, queue_id: str, rules: RuleSet) -> States:
+    store = await asyncio.to_thread(partial(open_store, settings.store_url, directory=MONITOR_DIRECTORY))
+    return States(store, queue_id=queue_id, rules=rules.digest)
+
+
+async def _serve(parts: _Parts, secret: str, stopping: asyncio.Event) -> None:
+    """Listen while the tasks run."""
+    api = build_api(
+        settings=parts.settings,
+        scrape=parts.scrape,
+        answering=parts.answering,
+        routes=[overview_route(parts.reader)],
+        health=parts.health,
+        registry=parts.registry,
+        peer_secret=secret if parts.members is not None else "",
+    )
+    async with listening(api, parts.settings.listen) as port:
+        log.info("monitor listens", listen=parts.settings.listen, port=port)
+        async with asyncio.TaskGroup() as beside:
+            helpers = [beside.create_task(parts.owning.run(), name="owning")]
+            if parts.members is not None:
+                helpers.append(beside.create_task(parts.members.run(), name="members"))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_measure(parts, stopping), name="measure")
+                group.create_task(parts.ends.run(stopping), name="ends")
+                group.create_task(
+                    hpa.run(parts.settings, parts.reader, stopping, health=parts.health, registry=parts.registry),
+                    name="metrics APIs",
+                )
+            for helper in helpers:
+                helper.cancel()
+
+
+async def _measure(parts: _Parts, stopping: asyncio.Event) -> None:
+    """Take records in until told to stop; then write the last states, and leave the group, so that others take over."""
+    fetched_last = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(parts.writing.run(fetched_last), name="writing")
+        await parts.intake.run(stopping)
+        # Said after an orderly end only: after an error in the middle of a batch its state must not be written.
+        fetched_last.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await asyncio.wait({writing})
+        if not writing.done():
+            log.warning("last states not written in time; the next start repeats what they lack")
+            writing.cancel()
+    if parts.shared:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await parts.consumer.leave()

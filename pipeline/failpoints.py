@@ -32,6 +32,9 @@ POINTS: Final = frozenset(
         "upkeep.committed",
         "canary.planned",
         "canary.acted",
+        "monitor.replaying",
+        "monitor.state.written",
+        "monitor.committed",
     }
 )
 """All of them; a test compares. One that is misspelt would never be due, and its fault test would test nothing."""

@@ -54,8 +54,8 @@ class Health:
         return {part: reason for part, reason in self._reasons.items() if reason}
 
 
-def health_routes(health: Health, registry: CollectorRegistry) -> list[web.RouteDef]:
-    """`GET /healthz` (alive), `GET /readyz` (able to serve, else 503 and the broken parts), `GET /metrics`."""
+def probe_routes(health: Health) -> list[web.RouteDef]:
+    """`GET /healthz` (alive), `GET /readyz` (able to serve, else 503 and the broken parts)."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response()
@@ -64,11 +64,17 @@ def health_routes(health: Health, registry: CollectorRegistry) -> list[web.Route
         problems = health.problems()
         return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
 
+    return [web.get("/healthz", healthz), web.get("/readyz", readyz)]
+
+
+def health_routes(health: Health, registry: CollectorRegistry) -> list[web.RouteDef]:
+    """`probe_routes`, and `GET /metrics`."""
+
     async def metrics(_: web.Request) -> web.Response:
         body = await asyncio.to_thread(generate_latest, registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    return [web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+    return [*probe_routes(health), web.get("/metrics", metrics)]
 
 
 @contextlib.asynccontextmanager

@@ -1,17 +1,31 @@
 """What the monitor's tests share."""
 
+import asyncio
 import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
+import aiohttp
 import pytest
+import zstandard
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from monitor import monitor
+from monitor import intake, monitor
+from monitor.settings import MonitorSettings
+from pipeline.chunk import Chunk, Origin
+from pipeline.cri import format_time
+from pipeline.pack import encode_pack
+
+Ask = Callable[..., Awaitable[tuple[int, str]]]
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A monitor that stops, and tries again, at once."""
-    monkeypatch.setattr(monitor, "_WAIT_SECONDS", 0.02)
-    monkeypatch.setattr(monitor, "_RETRY_SECONDS", 0.02)
+    """A monitor that stops at once."""
+    monkeypatch.setattr(intake, "_WAIT_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -21,3 +35,97 @@ def unused_port() -> int:
         bound.bind(("127.0.0.1", 0))
         port: int = bound.getsockname()[1]
         return port
+
+
+class Writer:
+    """One container's file, as an agent sends it: each pack goes on where the last one ended."""
+
+    def __init__(self, app: str = "demo", *, node: str = "n", time_ns: int | None = None) -> None:
+        self.app = app
+        self.node = node
+        self.time_ns = time.time_ns() if time_ns is None else time_ns
+        self.lines = 0
+        self._end = 0
+
+    def pack(self, *messages: bytes, heartbeat: bool = True) -> bytes:
+        """The next lines, a microsecond apart, and a heartbeat after them."""
+        data = b""
+        for message in messages:
+            self.time_ns += 1000
+            data += format_time(self.time_ns) + b" stdout F " + message + b"\n"
+        self.lines += len(messages)
+        start, self._end = self._end, self._end + len(data)
+        origin = Origin(self.node, self.app, f"{self.app}-pod", f"uid-{self.app}", "c", 0, self.app)
+        source = self.app.encode()[:16].ljust(16, b"s")
+        chunk = Chunk(origin, source, 0, start, self._end, start, data)
+        heartbeat_ns = self.time_ns + 1000 if heartbeat else 0
+        return encode_pack(
+            [chunk] if data else [], node=self.node, heartbeat_ns=heartbeat_ns, compressor=zstandard.ZstdCompressor()
+        )
+
+
+@pytest.fixture
+def writer() -> type[Writer]:
+    """Makes packs."""
+    return Writer
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """URL of a queue that is not there yet."""
+    return f"sqlite:///{tmp_path}/queue.db"
+
+
+Running = Callable[..., AbstractAsyncContextManager[Ask]]
+
+
+@pytest.fixture
+def running(tmp_path: Path, unused_port: int) -> Running:
+    """A monitor that runs inside a block, with its store below the test's folder; yields how to ask it."""
+
+    @asynccontextmanager
+    async def block(queue_url: str, **more: object) -> AsyncIterator[Ask]:
+        values = {"store_url": str(tmp_path / "store"), "listen": f"127.0.0.1:{unused_port}", "state_seconds": 0.05}
+        settings = MonitorSettings.model_validate({"queue_url": queue_url, **values, **more})
+        stopping = asyncio.Event()
+        async with asyncio.timeout(40), aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+            group.create_task(monitor.run(settings, stopping), name="monitor")
+
+            async def ask(path: str, accept: str = OPENMETRICS) -> tuple[int, str]:
+                address = f"http://127.0.0.1:{unused_port}{path}"
+                while True:
+                    try:
+                        async with session.get(address, headers={"Accept": accept}) as response:
+                            return response.status, await response.text()
+                    except aiohttp.ClientConnectorError:
+                        await asyncio.sleep(0.01)  # it does not listen yet
+
+            try:
+                yield ask
+            finally:
+                stopping.set()
+
+    return block
+
+
+def samples(text: str) -> dict[str, float]:
+    """Values by name and label values, `name,value,value`; labels in order of their names."""
+    return {
+        sample.name + "".join(f",{value}" for _, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def scraped() -> Callable[[Ask, Callable[[dict[str, float]], bool]], Awaitable[dict[str, float]]]:
+    """Scrapes again and again until a condition holds; the test's own bound ends the wait."""
+
+    async def until(ask: Ask, is_so: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+        while True:
+            status, text = await ask("/metrics")
+            if status == 200 and is_so(found := samples(text)):
+                return found
+            await asyncio.sleep(0.01)
+
+    return until
