@@ -12,8 +12,9 @@ Observe, decide, act. Layers, lower ones know nothing of higher ones::
     observe                counts of complete minutes, kept in the store
     kube, deis, world      the API server, the Deis controller; what they say, as facts
     resource               the `Canary` resource: spec, status, conditions
-    decide       counts to a verdict (pure)
-    noise        over-dispersion from history (pure)
-    arms         counts as arrays over minutes
-    counts       what is judged, the policy, the verdict (the contract)
+    simulate               recorded counts against a policy (pure)
+    decide                 counts to a verdict (pure)
+    noise                  over-dispersion from history (pure)
+    arms                   counts as arrays over minutes
+    counts                 what is judged, the policy, the verdict (the contract)
 """
