@@ -43,6 +43,9 @@ NOBODY: Final[frozenset[str]] = frozenset()
 _BATCH_BYTES: Final = 8 * MIB
 """Decoded bytes after which a batch is made: its arrays then stay in the cache."""
 
+_PRUNE_EVERY_NS: Final = 60_000_000_000
+"""By the shard's clock: it looks at every pod."""
+
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -148,6 +151,7 @@ class ShardMetrics:
             if self._began_ns:
                 self._counted.skipped_records += max(0, offset - self._progress.next_offset)
                 self._is_lost = True
+                self._endpoints.miss()
                 self._progress.joined_ns = self._progress.clock_ns
             self._progress.next_offset = offset
 
@@ -160,7 +164,7 @@ class ShardMetrics:
             if isinstance(body, PackBody):
                 times = self._times_after(body, record)
                 ticks = times.is_another_slot(self._book.times)
-                if taken and (ticks or self._changes_rules(body)):
+                if taken and (ticks or self._changes_rules(body, record)):
                     ticks = False
                     break
                 self._accept(body, record, accepted)
@@ -196,15 +200,15 @@ class ShardMetrics:
             lowest_ns = min(lowest_ns, body.heartbeat_ns)
         return self._book.times.then(heard_ns=heard_ns, lowest_ns=lowest_ns, record_ns=record.time_ns)
 
-    def _changes_rules(self, body: PackBody) -> bool:
+    def _changes_rules(self, body: PackBody, record: Record) -> bool:
         """Learn what a pack says of pods; whether some app's own rules are others then."""
         with self._lock:
-            self._endpoints.learn(body)
+            self._endpoints.learn(body, taken_ns=record.time_ns)
         return self._endpoints.rules_version != self._own_version
 
     def _accept(self, body: PackBody, record: Record, accepted: Accepted) -> None:
         """Take the lines of a record that are new."""
-        if self._changes_rules(body):
+        if self._changes_rules(body, record):
             self._read_own_rules()
         midway = accepted.midway
         self._progress.accept(body, record.offset, record.time_ns, accepted)
@@ -239,13 +243,15 @@ class ShardMetrics:
         )
         samples = self._rules.samples(made.batch, own=self._own)
         with self._lock:
+            before_ns = self._book.times.clock_ns
             if times is not None:
                 self._book.pass_time(times)
             self._book.add(samples)
             if times is not None:
                 self._book.tick(self._endpoints)
-                self._endpoints.prune(times.clock_ns - KEEP_NS)
-                self._progress.accept_gaps(times.clock_ns - WINDOW_NS)
+                if times.clock_ns // _PRUNE_EVERY_NS != before_ns // _PRUNE_EVERY_NS:
+                    self._endpoints.prune(times.clock_ns - KEEP_NS)
+                    self._progress.accept_gaps(times.clock_ns - WINDOW_NS)
             self._heartbeats = self._progress.heartbeats()
         self._counted.missing_bytes = self._progress.gaps().bytes
 

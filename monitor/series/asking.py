@@ -82,14 +82,17 @@ class _Look:
 
     def _choose(self) -> tuple[list[LabelSet], I64, I64]:
         """The series that match, and those that stand for some that may."""
-        sets, rows, over = [], [], []
-        for labels, row in zip(self._table.windows.sets(), self._table.windows.rows().tolist(), strict=True):
+        names = self._table.windows
+        sets, chosen, over = names.sets(), [], []
+        apps = self._question.match.get("app")
+        for place in range(len(sets)) if apps is None else names.of_apps({*apps, OVERFLOW}):
+            labels = sets[place]
             if self._matches(labels):
-                sets.append(labels)
-                rows.append(row)
+                chosen.append(place)
             elif OVERFLOW in (labels.release, labels.pod) and self._may_match(labels):
-                over.append(row)
-        return sets, np.array(rows, np.int64), np.array(over, np.int64)
+                over.append(place)
+        rows = names.rows()
+        return [sets[place] for place in chosen], rows[np.array(chosen, np.int64)], rows[np.array(over, np.int64)]
 
     def _slots(self) -> list[Cells]:
         numbers = range(self._question.start_ns // SLOT_NS, self._question.stop_ns // SLOT_NS)

@@ -112,7 +112,7 @@ class Book:
         if metric in self.tables:
             return
         own = metric.name not in self._standing
-        if own and len(self.tables) >= self.budget.limits.metrics:
+        if own and sum(table.own for table in self.tables.values()) >= self.budget.limits.own_metrics:
             self.drops.refused[metric.name] += len(arrival.index)
         else:
             self.tables[metric] = Table(metric, own)
@@ -130,7 +130,8 @@ class Book:
         waiting = Waiting(new.sets, new.index, new.time_ns, new.values)
         stays[stays] = self.tables[arrival.metric].pending.add(waiting, self.budget.limits)
         left = routed & ~stays
-        self.drops.unattributed[arrival.metric.name] += int(np.count_nonzero(left))
+        if left.any():
+            self.drops.unattributed[arrival.metric.name] += int(np.count_nonzero(left))
         sets = arrival.sets + [nobodys(labels) for labels in arrival.sets]
         return arrival.relabelled(sets, arrival.index + len(arrival.sets) * left, ~stays)
 

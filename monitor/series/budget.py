@@ -19,7 +19,7 @@ class AppUse(msgspec.Struct):
     """What an app has of its budget.
 
     Attributes:
-        since_ns: The shard's clock when it came.
+        since_ns: The shard's clock when it came, if others had been turned away before; else 0.
         sets: Label sets, pods not told apart.
         pod_sets: Label sets, pods told apart.
         own: Of `sets`, by metric of the app's own rules.
@@ -42,12 +42,14 @@ class Budget:
         clock_ns: The shard's clock, as apps' `since_ns` has it.
         apps: Use by app, in the order in which they came.
         pod_sets: Sum over all apps.
+        crowded: Whether an app was ever turned away.
     """
 
     limits: Limits
     clock_ns: int = 0
     apps: dict[App, AppUse] = field(default_factory=dict)
     pod_sets: int = 0
+    crowded: bool = False
 
     def use(self, labels: LabelSet) -> AppUse | None:
         """The app of a label set, if it is known."""
@@ -60,8 +62,12 @@ class Budget:
     def enter(self, labels: LabelSet) -> AppUse | None:
         """The app of a label set; `None` when there are too many apps."""
         use = self.use(labels)
-        if use is None and not self.is_full():
-            use = self.apps[labels.namespace, labels.app] = AppUse(self.clock_ns)
+        if use is not None:
+            return use
+        if self.is_full():
+            self.crowded = True
+            return None
+        use = self.apps[labels.namespace, labels.app] = AppUse(self.clock_ns if self.crowded else 0)
         return use
 
     def admit(self, use: AppUse, own_metric: str | None) -> bool:

@@ -28,7 +28,7 @@ class Limits:
         own_sets: Of them, for one metric of the app's own rules.
         pod_sets: Label sets of one app over all metrics, pods told apart; beyond, its pods are one.
         sets: Label sets of all apps, pods told apart; beyond, an app gets no new ones.
-        metrics: Metrics; beyond, those of apps' own rules are dropped.
+        own_metrics: Metrics of apps' own rules; the samples of others are dropped.
         pending: Samples of one metric that wait for their pod to be certain; beyond, nobody served them.
         pending_sets: Label sets of them.
         idle_ns: A total without samples for so long, by the shard's clock, is forgotten.
@@ -39,7 +39,7 @@ class Limits:
     own_sets: int = 500
     pod_sets: int = 8000
     sets: int = 100_000
-    metrics: int = 5000
+    own_metrics: int = 5000
     pending: int = 500_000
     pending_sets: int = 20_000
     idle_ns: int = 24 * 60 * _MINUTE_NS

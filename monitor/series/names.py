@@ -5,13 +5,14 @@ that it does not depend on which numbers those were.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import numpy as np
 
 from monitor.metric import LabelSet
 from monitor.series.cells import I64
 
-_FIRST_ROOM = 16
+_FIRST_ROOM: Final = 16
 
 
 class Names:
@@ -30,6 +31,7 @@ class Names:
         self._free: list[int] = []
         self._order: I64 | None = None
         self._sets: tuple[LabelSet, ...] | None = None
+        self._of_apps: dict[str, list[int]] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -58,14 +60,14 @@ class Names:
             self.facts = np.concatenate((self.facts, np.zeros_like(self.facts)), 1)
         self.facts[:, row] = facts
         self._rows[labels] = row
-        self._order = self._sets = None
+        self._order = self._sets = self._of_apps = None
         return row
 
     def drop(self, gone: Iterable[LabelSet]) -> None:
         """Take numbers back."""
         for labels in gone:
             self._free.append(self._rows.pop(labels))
-        self._order = self._sets = None
+            self._order = self._sets = self._of_apps = None
 
     def rows(self) -> I64:
         """All numbers given, in the order in which the label sets came."""
@@ -78,6 +80,14 @@ class Names:
         if self._sets is None:
             self._sets = tuple(self._rows)
         return self._sets
+
+    def of_apps(self, apps: Iterable[str]) -> Iterator[int]:
+        """Places of the label sets of some apps in that order."""
+        if self._of_apps is None:
+            self._of_apps = {}
+            for place, labels in enumerate(self.sets()):
+                self._of_apps.setdefault(labels.app, []).append(place)
+        return (place for app in sorted(apps) for place in self._of_apps.get(app, ()))
 
     def where(self, chosen: I64) -> list[LabelSet]:
         """The label sets at some places of that order."""

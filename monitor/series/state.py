@@ -61,6 +61,7 @@ class BookState(msgspec.Struct, frozen=True, array_like=True):
     apps: tuple[AppState, ...]
     tables: tuple[TableState, ...]
     drops: tuple[dict[str, int], ...]
+    crowded: bool = False
 
 
 def state_of(book: Book) -> BookState:
@@ -76,6 +77,7 @@ def state_of(book: Book) -> BookState:
             dict(sorted(counter.items()))
             for counter in (drops.late, drops.ahead, drops.pooled, drops.unattributed, drops.refused)
         ),
+        book.budget.crowded,
     )
 
 
@@ -94,7 +96,7 @@ def book_of(state: BookState, limits: Limits, metrics: tuple[Metric, ...]) -> Bo
     names = {metric.name for metric in metrics}
     book = Book(limits, names)
     book.times = Times(state.clock_ns, state.newest_ns, state.certain_ns)
-    book.budget.clock_ns = state.clock_ns
+    book.budget.clock_ns, book.budget.crowded = state.clock_ns, state.crowded
     book.drops = Drops(*(Counter(counts) for counts in state.drops))
     for app in state.apps:
         book.budget.apps[app.namespace, app.app] = AppUse(app.since_ns)
