@@ -12,10 +12,11 @@ Layers, lower ones know nothing of higher ones::
     units, traces       units of values; trace ids
     places              whose lines a rule reads
     traffic, access     lines and bytes; access lines of any format as columns, and their samples
+    levels, objects     levels of lines; lines that are JSON
     misses, readers     what rules could not read; fields of lines: patterns, JSON, logfmt
     requests, spec      access lines to columns: the usual ones at once, the others one by one; what people write
     nginx               what nginx writes of tries
-    router, ingress     formats of access lines
+    router, ingress, traefik, envoy, applines    formats of access lines
     sources, linerule   which pods are routers; a rule that somebody wrote, compiled
     rulesfile           the operator's file
     own                 rules that an app's pods state

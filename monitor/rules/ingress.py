@@ -11,6 +11,7 @@ them is counted from there; the user before and the id at the end, which clients
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -57,6 +58,11 @@ def _usual(text: Text, tail: Fields, quotes: list[I64], which: I64) -> Usual:
         try_code=np.where(try_code < 0, np.int32(NO_CODE), try_code),
         try_seconds=thousandths(ends, tail.start(7)[which], tail.stop(7)[which]),
     )
+
+
+def other_lines(lines: Sequence[bytes]) -> list[Request | None]:
+    """See `Format`."""
+    return [other_line(line) for line in lines]
 
 
 def other_line(line: bytes) -> Request | None:

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import re2
 
 from monitor.rules.codes import I64
+from monitor.rules.objects import decode_objects, text_of, value_at
 from monitor.rules.rows import Text
 
 PATTERN_MEMORY_BYTES: Final = 1 << 18
@@ -92,77 +92,26 @@ def as_text(text: Text) -> Any:
 
 
 class JsonReader:
-    """Keys of lines that are JSON objects; `a.b` is the key of that name, else `b` in the object `a`."""
+    """Keys of lines that are JSON objects; see `objects.value_at`."""
 
     def read(self, text: Text, fields: Iterable[str]) -> FieldValues:
         """See `Reader`."""
-        wanted = list(fields)
-        begins = np.flatnonzero(text.has(text.starts, b"{"))
-        objects = decode_objects(text.chosen(begins), wanted)
-        which = np.array(
-            [index for index, one in zip(begins.tolist(), objects, strict=True) if one is not None], np.int64
-        )
-        read = [one for one in objects if one is not None]
+        begins = np.flatnonzero(text.has(text.starts, b"{") & (text.stops > text.starts))
+        chosen = text.chosen(begins)
+        read = decode_objects(chosen.pieces(chosen.starts, chosen.stops).to_pylist())
+        objects = [one for one in read if one is not None]
+        which = begins[np.array([one is not None for one in read], np.bool_)]
         values = {
-            field: pa.array([text_of(value_at(one, field)) for one in read], pa.large_string()) for field in wanted
+            field: pa.array([text_of(value_at(one, field)) for one in objects], pa.large_string()) for field in fields
         }
         return FieldValues(which, values)
 
 
-def decode_objects(text: Text, fields: Sequence[str]) -> list[dict[str, Any] | None]:
-    """The objects that lines are, with no other keys than those that fields need; `None` for other lines."""
-    keys = dict.fromkeys(key for field in fields for key in (field, field.partition(".")[0]))
-    names = {f"key_{number}": key for number, key in enumerate(keys)}
-    kind = msgspec.defstruct("Line", [(name, Any, msgspec.UNSET) for name in names], rename=names, gc=False)
-    decoder = msgspec.json.Decoder(kind)
-    lines = text.pieces(text.starts, text.stops).to_pylist()
-    read: Sequence[Any]
-    try:
-        read = decoder.decode_lines(b"\n".join(lines))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        read = [_decode(decoder, line) for line in lines]
-    return [
-        None
-        if one is None
-        else {key: value for name, key in names.items() if (value := getattr(one, name)) is not msgspec.UNSET}
-        for one in read
-    ]
-
-
-def _decode(decoder: msgspec.json.Decoder[Any], line: bytes) -> Any:
-    try:
-        return decoder.decode(line)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        pass
-    try:
-        return decoder.decode(line.decode(errors="replace").encode())
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return None
-
-
-def value_at(line: Mapping[str, Any], field: str) -> Any:
-    """The value of a field; `None` when the object has none."""
-    if field in line:
-        return line[field]
-    value: Any = line
-    for key in field.split("."):
-        if not isinstance(value, dict) or key not in value:
-            return None
-        value = value[key]
-    return value
-
-
-def text_of(value: Any) -> str | None:
-    """A value of JSON as text; `None` for null, objects and lists."""
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, dict | list):
-        return None
-    return msgspec.json.encode(value).decode()
-
-
-_PAIRS: Final = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s"]*))|"(?:[^"\\]|\\.)*"|[^\s"]+|"')
-_ESCAPED: Final = re.compile(r"\\(.)")
+# What opens with a quote ends with one, or with the line: no part of it is looked at twice.
+_PAIRS: Final = re.compile(
+    r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)(?:"|\\?\Z)|([^\s"]*))|"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^\s"]+', re.DOTALL
+)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 
 class LogfmtReader:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from monitor.metric import LabelSet
-from monitor.rules.access import METHODS, OTHER_METHOD, Access, Tries
+from monitor.rules.access import METHODS, NO_CODE, OTHER_METHOD, Access, Tries
 from monitor.rules.codes import I32, I64, encode_texts
 from monitor.rules.columns import Column, Who
 from monitor.rules.numbers import F64
@@ -89,10 +89,16 @@ class Format(Protocol):
     """A format of access lines."""
 
     def usual_lines(self, text: Text) -> Usual:
-        """Read the usual ones of many lines at once."""
+        """Read the usual ones of many lines at once; some formats have none."""
 
-    def other_line(self, line: bytes) -> Request | None:
-        """Read any line by itself; `None` when it is none of this format."""
+    def other_lines(self, lines: Sequence[bytes]) -> Sequence[Request | None]:
+        """Read any lines by themselves; `None` for one that is none of this format."""
+
+
+def no_usual_lines(_text: Text) -> Usual:
+    """What a format has that knows no usual lines."""
+    nothing, numbers, texts = np.zeros(0, np.int32), np.zeros(0, np.float64), pa.array([], pa.large_binary())
+    return Usual(np.zeros(0, np.int64), texts, nothing, nothing, numbers, numbers, texts, nothing, numbers)
 
 
 def methods(text: Text, at: I64) -> I32:
@@ -110,6 +116,13 @@ def method_code(request: bytes) -> int:
     """The method at the beginning of a request line."""
     name, space, _ = request[:VALUE_BYTES].partition(b" ")
     return _METHOD_CODES.get(name, OTHER_METHOD) if space else OTHER_METHOD
+
+
+def status_of(value: object) -> int | None:
+    """A status as JSON has it, as a number or its text; `None` when it is none."""
+    if isinstance(value, str) and len(value) <= 3 and value.isascii() and value.isdigit():  # noqa: PLR2004 - three digits
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < NO_CODE else None
 
 
 def three_digits(text: Text, at: I64) -> I32:
@@ -160,7 +173,8 @@ def read_access(
     usual = form.usual_lines(text).sure()
     left = np.ones(len(text), np.bool_)
     left[usual.which] = False
-    others = [(index, form.other_line(text.line(index))) for index in np.flatnonzero(left).tolist()]
+    indices = np.flatnonzero(left).tolist()
+    others = list(zip(indices, form.other_lines([text.line(index) for index in indices]), strict=True))
     read = [(index, request) for index, request in others if request is not None]
     which = np.concatenate((usual.which, np.array([index for index, _ in read], np.int64)))
     order = np.argsort(which, kind="stable")

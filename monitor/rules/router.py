@@ -11,6 +11,7 @@ shift anything. How many tries there were is told by the addresses, which no cli
 """
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -58,6 +59,11 @@ def _usual(text: Text, head: Fields, tail: Fields, quotes: list[I64], which: I64
         try_code=code,
         try_seconds=thousandths(ends, tail.start(6)[which], tail.stop(6)[which]),
     )
+
+
+def other_lines(lines: Sequence[bytes]) -> list[Request | None]:
+    """See `Format`."""
+    return [other_line(line) for line in lines]
 
 
 def other_line(line: bytes) -> Request | None:

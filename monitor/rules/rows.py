@@ -3,6 +3,7 @@
 Measured on router lines of 290 bytes: laying side by side costs 33 ns a line, finding all of one character 30 to 140.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -89,6 +90,14 @@ class Text:
         # A piece is never longer than its line, so that nothing here is larger than the batch.
         buffer = b"".join((bytes(MARGIN), data or b"", bytes(MARGIN)))
         return cls(buffer, bounds[:-1], bounds[1:], rows)
+
+
+def lines_with(text: Text, literal: bytes) -> Bools:
+    """Lines in which some characters stand, and a few without them: they may begin in one line and end in the next."""
+    at = np.array([match.start() for match in re.finditer(re.escape(literal), text.buffer)], np.int64)
+    found = np.zeros(len(text), np.bool_)
+    found[np.searchsorted(text.starts, at, side="right") - 1] = True
+    return found
 
 
 @dataclass(frozen=True, slots=True)

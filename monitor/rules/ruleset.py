@@ -6,14 +6,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
+import numpy as np
+
 from monitor.metric import Metric, Samples
+from monitor.rules.access import access_samples
+from monitor.rules.applines import app_access
 from monitor.rules.builtin import BUILT_IN, VERSION
 from monitor.rules.columns import Column
+from monitor.rules.levels import LEVELS, levels_of
 from monitor.rules.linerule import LineRule, rule_samples
 from monitor.rules.misses import Misses
 from monitor.rules.own import AppRules
+from monitor.rules.places import rows_of
+from monitor.rules.rows import Text
 from monitor.rules.rulesfile import FILE_BYTES, read_file
-from monitor.rules.sources import source_samples
+from monitor.rules.sources import routers_of, source_samples
 from monitor.rules.traffic import traffic, writers_of
 from pipeline.errors import SettingsError
 from pipeline.lines.batch import Batch, ChunkFacts
@@ -82,8 +89,12 @@ class RuleSet:
         if not batch.rows:
             return []
         writers, misses = writers_of(batch), Misses()
-        made = traffic(batch, writers, Column.same("", batch.rows))
-        made += source_samples(batch, self._sources, misses)
+        routers = routers_of(batch, self._sources)
+        of_routers = {index for router in routers for index in router.facts}
+        others = Text.of(batch, rows_of(batch, [at for at in range(len(batch.facts)) if at not in of_routers]))
+        made = traffic(batch, writers, _levels(batch, others))
+        made += source_samples(batch, routers, misses)
+        made += access_samples(app_access(others, batch.time_ns, writers))
         made += rule_samples(batch, writers, lambda facts: self._rules_of(facts, own), misses)
         made += misses.samples(batch, writers)
         return [samples for samples in made if len(samples.index)]
@@ -99,3 +110,10 @@ class RuleSet:
             self._of_writers[key] = of_file
         of_app = own.get((facts.namespace, facts.app))
         return of_file if of_app is None else of_file + of_app.rules_of(facts)
+
+
+def _levels(batch: Batch, others: Text) -> Column:
+    """Levels of all lines; those of routers have none."""
+    codes = np.zeros(batch.rows, np.int32)
+    codes[others.rows] = levels_of(others)
+    return Column(codes, LEVELS)

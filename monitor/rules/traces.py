@@ -17,7 +17,8 @@ _TRACE: Final = re.compile(
 
 def traces_of(text: Text) -> dict[int, str]:
     """The first trace id of each line that has one, by the line's index: `trace_id=`, `"traceId":"`, `traceparent:`."""
-    at = np.array([match.start() for match in _HINT.finditer(text.buffer)], np.int64)
+    at = np.array([match.start() for match in _HINT.finditer(text.buffer)] if len(text) else [], np.int64)
+    at = at[at >= text.starts[:1].sum()]  # in a buffer of more lines than these
     lines = np.searchsorted(text.starts, at, side="right") - 1
     stops = text.stops[lines]
     found: dict[int, str] = {}

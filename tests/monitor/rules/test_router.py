@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.metric import UNKNOWN, LabelSet
@@ -65,7 +65,8 @@ def seconds(millis: int) -> str:
     return f"{millis // 1000}.{millis % 1000:03d}"
 
 
-@given(st.lists(router_lines(), min_size=1, max_size=20))
+@given(st.lists(router_lines(), min_size=1, max_size=10))
+@settings(max_examples=50)
 def test_what_a_line_was_made_of_is_read_of_it(batch_of: Any, line: Any, added: Any, made: list[Made]) -> None:
     found = added(RuleSet().samples(batch_of([line(one.line, facts=ROUTER) for one in made])))
     requests = Counter((one.app, ("router", one.method, str(one.code))) for one in made)
