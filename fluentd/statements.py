@@ -20,8 +20,9 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
 
+from pipeline.errors import FormatError
 from pipeline.limits import KIB
-from pipeline.podstatement import MOST_STATEMENTS, PodNews, PodStatement
+from pipeline.podstatement import MOST_STATEMENTS, PodNews, PodStatement, check_statements
 
 COMPLETE_SECONDS: Final = 60.0
 RULES_SECONDS: Final = 600.0
@@ -63,7 +64,7 @@ class Statements:
         self._dropped = Counter(
             "fluentd_pod_statements_dropped",
             "Statements about pods that could not be made: more waited for a partition, or more pods were here, than "
-            "there is room for.",
+            "there is room for, or what the API server says of a pod makes no sense.",
             ["reason"],
             registry=registry,
         )
@@ -83,7 +84,12 @@ class Statements:
         return max(known_ns, behind_ns) if known_ns or behind_ns >= self._since_ns else 0
 
     def say(self, statement: PodStatement) -> None:
-        """Something changed."""
+        """Something changed. What a reader would refuse is not said: it would refuse the lines beside it, too."""
+        try:
+            check_statements([statement])
+        except FormatError:
+            self._dropped.labels("malformed").inc()
+            return
         if statement.to_ns:
             self._live.pop(statement.uid, None)
         else:
@@ -190,7 +196,7 @@ def news_bytes(news: PodNews) -> int:
 def _statement_bytes(said: PodStatement) -> int:
     names = (said.namespace, said.pod, said.uid, said.app, said.process, said.release, *said.ips)
     rules = len(said.rules.encode()) if said.rules else 0
-    return _FRAME_BYTES + sum(map(len, names)) + 3 * len(said.ports) + rules
+    return _FRAME_BYTES + sum(2 + len(name.encode()) for name in names) + 3 * len(said.ports) + rules
 
 
 def _parts(statements: Iterable[PodStatement]) -> Iterator[list[PodStatement]]:

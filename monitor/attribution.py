@@ -1,8 +1,8 @@
 """Which pod was at an address at a time: what the agents' statements about pods add up to.
 
-A *stay* is one pod at its addresses under one set of labels, from a time to a time. Addresses are used again: of the
-stays at an address, the one that began last at or before the time asked for counts; if that has ended, nobody was
-there. Nothing is guessed: of a time that the pod's node has not spoken for yet, nothing is known.
+Addresses are used again: of the stays at an address (see `monitor.stays`), the one that began last at or before the
+time asked for counts; if that has ended, nobody was there. Nothing is guessed: of a time that the pod's node has not
+spoken for yet, nothing is known.
 
 Pure, and a function of the records in their order: packs that come twice, or again after newer ones, change nothing.
 """
@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Final
 
-import msgspec
-
 from monitor.ownrules import OwnRules, Place
+from monitor.stays import EVER, EndpointsState, Served, Stay, find_stay
 from pipeline.pack import PackBody
 from pipeline.podstatement import PodStatement, split_upstream
 
@@ -29,62 +28,10 @@ MOST_STAYS: Final = 200_000
 MOST_NODES: Final = 10_000
 """Nodes whose agents speak of pods: twice what a cluster has."""
 
-_EVER: Final = 2**63 - 1
+AHEAD_NS: Final = 60_000_000_000
+"""What a node says of times that lie further ahead of the queue's clock counts as said of this: its clock is wrong."""
 
-
-class Served(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The pod that was at an address.
-
-    Attributes:
-        namespace: Its namespace.
-        app: The app.
-        process: Process type, empty when unknown.
-        release: Release, empty when its labels name none.
-        pod: Its name.
-    """
-
-    namespace: str
-    app: str
-    process: str
-    release: str
-    pod: str
-
-
-class Stay(msgspec.Struct, array_like=True):
-    """See the module; `to_ns` is 0 while it lasts, other names are as in `PodStatement`."""
-
-    node: str
-    uid: str
-    served: Served
-    ips: tuple[str, ...]
-    ports: tuple[int, ...]
-    from_ns: int
-    to_ns: int = 0
-
-    @property
-    def order(self) -> tuple[int, int, str, str]:
-        """Stays ascend by this: by when they began, then by when they ended."""
-        return self.from_ns, self.to_ns or _EVER, self.node, self.uid
-
-    def same(self, other: "Stay") -> bool:
-        """Whether they differ in nothing but their times."""
-        return (self.served, self.ips, self.ports) == (other.served, other.ips, other.ports)
-
-
-class EndpointsState(msgspec.Struct, frozen=True, array_like=True):
-    """All that is known, to be kept: in an order that depends on nothing but its content.
-
-    Attributes:
-        nodes: Up to when the pods of each node are known, by its name.
-        stays: By when they began.
-        rules: Texts of apps' own rules, and the pods (node, uid) that hold each.
-        rules_version: See `Endpoints`.
-    """
-
-    nodes: dict[str, int] = {}
-    stays: tuple[Stay, ...] = ()
-    rules: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
-    rules_version: int = 0
+__all__ = ["KEEP_NS", "Endpoints", "EndpointsState", "Served"]
 
 
 class Endpoints:
@@ -100,6 +47,7 @@ class Endpoints:
     def __init__(self, *, most_stays: int = MOST_STAYS) -> None:
         self._most_stays = most_stays
         self._nodes: dict[str, int] = {}
+        self._doubted: dict[str, int] = {}
         self._pods: dict[tuple[str, str], list[Stay]] = {}  # of each pod (node, uid), ascending
         self._at: dict[str, list[Stay]] = {}  # at each address, ascending
         self._open: dict[str, dict[str, Stay]] = {}  # those that last, by node and uid
@@ -118,7 +66,7 @@ class Endpoints:
 
     def known_ns(self, node: str) -> int:
         """Up to when the pods of a node are known; 0 when its agent never spoke of any."""
-        return self._nodes.get(node, 0)
+        return self._doubted.get(node, self._nodes.get(node, 0))
 
     def at(self, upstream: str, time_ns: int) -> Served | None:
         """Who was there.
@@ -146,24 +94,35 @@ class Endpoints:
                 times |= {stay.from_ns, stay.to_ns or self.known_ns(stay.node) + 1}
         return tuple(sorted(times))
 
-    def learn(self, body: PackBody) -> None:
-        """Take in what a pack says of the pods of its node."""
+    def learn(self, body: PackBody, *, taken_ns: int = EVER - AHEAD_NS) -> None:
+        """Take in what a pack says of the pods of its node.
+
+        Args:
+            body: The pack.
+            taken_ns: When the queue took its record.
+        """
         if not body.pods_ns:
             return
-        known_ns = self._nodes.get(body.node, 0)
-        if body.pods_ns < known_ns:
+        limit_ns = taken_ns + AHEAD_NS
+        said_ns, known_ns = min(body.pods_ns, limit_ns), self._nodes.get(body.node, 0)
+        if said_ns < known_ns:
             self.dropped["old"] += len(body.pods)
             return
         if not known_ns and len(self._nodes) >= MOST_NODES:
             self.dropped["nodes"] += 1
             return
-        self._nodes[body.node] = body.pods_ns
+        self._nodes[body.node] = said_ns
         for statement in body.pods:
-            self._take(body.node, statement, body.pods_ns)
+            self._take(body.node, statement, said_ns, limit_ns=limit_ns)
         if body.pods_complete:
+            self._doubted.pop(body.node, None)
             here = {statement.uid for statement in body.pods if not statement.to_ns}
             for uid in sorted(self._open.get(body.node, {}).keys() - here):
-                self._end(self._open[body.node][uid], body.pods_ns)
+                self._end(self._open[body.node][uid], said_ns)
+
+    def miss(self) -> None:
+        """Records are lost: no node's pods are known from here on, until it states them all."""
+        self._doubted = {node: self.known_ns(node) for node in self._nodes}
 
     def prune(self, before_ns: int) -> None:
         """Forget stays that ended before a time, and all of nodes whose agents have not spoken since."""
@@ -180,19 +139,25 @@ class Endpoints:
         for node in silent:
             del self._nodes[node]
             self._open.pop(node, None)
+            self._doubted.pop(node, None)
 
     def state(self) -> EndpointsState:
         """All that is known. Shares its parts: encode it before more is learned."""
         stays = sorted((stay for stays in self._pods.values() for stay in stays), key=attrgetter("order"))
-        return EndpointsState(
-            dict(sorted(self._nodes.items())), tuple(stays), tuple(self._rules.held()), self._rules.version
-        )
+        nodes: dict[str, int | tuple[int, int]] = {
+            node: (said_ns, self._doubted[node]) if node in self._doubted else said_ns
+            for node, said_ns in sorted(self._nodes.items())
+        }
+        return EndpointsState(nodes, tuple(stays), tuple(self._rules.held()), self._rules.version)
 
     @classmethod
     def of(cls, state: EndpointsState, *, most_stays: int = MOST_STAYS) -> "Endpoints":
         """Go on from a decoded state; it is used up."""
         made = cls(most_stays=most_stays)
-        made._nodes = dict(state.nodes)
+        for node, said in state.nodes.items():
+            made._nodes[node] = said if isinstance(said, int) else said[0]
+            if not isinstance(said, int):
+                made._doubted[node] = said[1]
         for stay in state.stays:
             made._add(stay)
         for text, pods in state.rules:
@@ -201,13 +166,15 @@ class Endpoints:
         made._rules.version = state.rules_version
         return made
 
-    def _take(self, node: str, said: PodStatement, known_ns: int) -> None:
-        """Take in one statement, made when everything before `known_ns` was known."""
+    def _take(self, node: str, said: PodStatement, known_ns: int, *, limit_ns: int) -> None:
+        """Take in one statement, made when everything before `known_ns` was known; no time is after `limit_ns`."""
         key = (node, said.uid)
         share = sys.intern  # of names that many pods have
         served = Served(share(said.namespace), share(said.app), share(said.process), share(said.release), said.pod)
-        stay = Stay(share(node), said.uid, served, said.ips, said.ports, said.from_ns, said.to_ns)
-        known = _find(self._pods.get(key, []), stay)
+        stay = Stay(
+            share(node), said.uid, served, said.ips, said.ports, min(said.from_ns, limit_ns), min(said.to_ns, limit_ns)
+        )
+        known = find_stay(self._pods.get(key, []), stay)
         if known is not None:
             later = [other.from_ns for other in self._pods[key] if other.order > known.order]
             self._end(known, min([stay.to_ns, *later]))  # an agent that forgot may say less than what was heard
@@ -224,7 +191,7 @@ class Endpoints:
         if before and not stay.to_ns and stay.from_ns <= before[-1].from_ns:
             stay.from_ns = max(known_ns, before[-1].from_ns)  # its agent forgot since when: not before it says so
         for other in list(before):
-            if other.from_ns <= stay.from_ns < (other.to_ns or _EVER):
+            if other.from_ns <= stay.from_ns < (other.to_ns or EVER):
                 self._end(other, stay.from_ns)
         self._add(stay)
 
@@ -252,22 +219,6 @@ class Endpoints:
                 del self._at[ip]
         if not stay.to_ns:
             del self._open[stay.node][stay.uid]
-
-
-def _find(stays: list[Stay], said: Stay) -> Stay | None:
-    """The stay of its pod that a statement is about; `None` when it is another one."""
-    if not stays:
-        return None
-    last = stays[-1]
-    for stay in stays:
-        if stay.from_ns == said.from_ns and stay.same(said) and (said.to_ns or stay is last):
-            return stay
-    # Under the same labels and still there: an agent that was started anew may have it begin at another time.
-    return last if last.same(said) and _overlap(last, said) else None
-
-
-def _overlap(one: Stay, other: Stay) -> bool:
-    return one.from_ns < (other.to_ns or _EVER) and other.from_ns < (one.to_ns or _EVER)
 
 
 def _place(stay: Stay) -> Place:

@@ -3,7 +3,6 @@
 Layers, lower ones know nothing of higher ones::
 
     facts      what is read of a pod, as it comes over the wire
-    podkey     what names a pod on its node
     naming     app, process and release of a pod, from its labels and its owner
     stating    which addresses it has since when, for `fluentd.statements`
     api        lists and watches pods

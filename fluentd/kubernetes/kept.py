@@ -12,8 +12,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from fluentd.kubernetes.podkey import PodKey
-from fluentd.kubernetes.pods import KnownPod, KnownPods
+from fluentd.kubernetes.pods import KnownPod, KnownPods, PodKey
 from pipeline.limits import MIB
 from pipeline.names import PODS_FILE, PODS_MAGIC
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import structlog
@@ -24,9 +24,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from fluentd.discovery import Place
 from fluentd.gate import Standing
-from fluentd.kubernetes.facts import Pod
+from fluentd.kubernetes.facts import MIRROR, Pod, PodMeta
 from fluentd.kubernetes.naming import Names, Naming
-from fluentd.kubernetes.podkey import PodKey
 from fluentd.kubernetes.stating import end, restate
 from fluentd.podrules import NO_RULES, PodRules, parse_rules
 from fluentd.pods import PodMetadata
@@ -42,6 +41,19 @@ _KEPT_SECONDS: Final = 120.0  # a deleted pod without files: they may still be f
 _PROBLEMS, _PROBLEM_CHARACTERS = 5, 160  # in one line of our own log
 _METRIC_RULES: Final = "metrics.deis.io/rules"
 _STATES: Final = ("collected", "not_selected", "excluded")
+
+
+class PodKey(NamedTuple):
+    """A pod as the path of its logs names it."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    @classmethod
+    def of(cls, pod: PodMeta) -> "PodKey":
+        """The key of a pod. A static pod's folder has a uid that an annotation of its image at the server states."""
+        return cls(pod.namespace, pod.name, pod.annotations.get(MIRROR, pod.uid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +209,8 @@ class KnownPods:
             self._note_change()
 
     def snapshot(self) -> dict[PodKey, KnownPod]:
-        """What is known, to be kept."""
-        return dict(self._pods)
+        """What is known, to be kept; the rules of apps are not, which are long and heard again."""
+        return {key: _without_rules(pod) for key, pod in self._pods.items()}
 
     def restore(self, pods: Mapping[PodKey, KnownPod]) -> None:
         """Take in what was known once. Whether a pod is gone by now, the next list tells."""
@@ -242,7 +254,7 @@ class KnownPods:
             metric_rules = ""
         names = self._naming.names_of(facts)
         stated, news = restate(
-            None if before is None else before.stated, pod, key, names, metric_rules, heard_ns=time.time_ns()
+            None if before is None else before.stated, pod, names, metric_rules, heard_ns=time.time_ns()
         )
         for statement in news:
             self._statements.say(statement)
@@ -262,6 +274,12 @@ class KnownPods:
             )
         self._problems.inc(max(0, len(problems) - (before.problems if before else 0)))
         return key
+
+
+def _without_rules(pod: KnownPod) -> KnownPod:
+    if pod.stated is None or not pod.stated.rules:
+        return pod
+    return replace(pod, stated=msgspec.structs.replace(pod.stated, rules=None))
 
 
 def _told(problems: list[str]) -> list[str]:

@@ -13,7 +13,6 @@ import msgspec
 
 from fluentd.kubernetes.facts import Pod
 from fluentd.kubernetes.naming import Names
-from fluentd.kubernetes.podkey import PodKey
 from pipeline.podstatement import MOST_ADDRESSES, MOST_PORTS, PodStatement, plain_address
 
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
@@ -24,19 +23,18 @@ _PORTS: Final = range(1, 2**16)
 
 
 def restate(
-    before: PodStatement | None, pod: Pod, key: PodKey, names: Names, rules: str, *, heard_ns: int
+    before: PodStatement | None, pod: Pod, names: Names, rules: str, *, heard_ns: int
 ) -> tuple[PodStatement | None, tuple[PodStatement, ...]]:
     """What holds of a pod now, and what has to be said of it.
 
     Args:
         before: What held so far; `None` for nothing.
         pod: As the server has it.
-        key: Its names.
         names: Whose it is.
         rules: Text of its app's own rules; empty for none.
         heard_ns: When that was heard, nanoseconds since the epoch.
     """
-    here = _statement(pod, key, names, rules, heard_ns=heard_ns)
+    here = _statement(pod, names, rules, heard_ns=heard_ns)
     if pod.status.phase in _ENDED:
         to_ns = _ended_ns(pod, heard_ns)
         if before is not None:
@@ -59,14 +57,23 @@ def end(statement: PodStatement, to_ns: int) -> PodStatement:
     return msgspec.structs.replace(statement, to_ns=max(to_ns, statement.from_ns), rules=None)
 
 
-def _statement(pod: Pod, key: PodKey, names: Names, rules: str, *, heard_ns: int) -> PodStatement | None:
+def _statement(pod: Pod, names: Names, rules: str, *, heard_ns: int) -> PodStatement | None:
     """What is true of it while it lasts; `None` when it has no address that is told apart from others'."""
     ips, ports = _addresses(pod), tuple(_ports(pod))[:MOST_PORTS] if pod.spec.host_network else ()
     if not ips or (pod.spec.host_network and not ports):
         return None
-    from_ns = _began_ns(pod, heard_ns)
+    facts = pod.metadata  # its uid is the server's: the annotation of static pods may be anybody's
     return PodStatement(
-        key.namespace, key.name, key.uid, names.app, names.process, names.release, ips, ports, from_ns, rules=rules
+        facts.namespace,
+        facts.name,
+        facts.uid,
+        names.app,
+        names.process,
+        names.release,
+        ips,
+        ports,
+        _began_ns(pod, heard_ns),
+        rules=rules,
     )
 
 

@@ -137,6 +137,13 @@ def test_a_partition_that_takes_nothing_keeps_a_bounded_number_waiting(
     assert uids(voice.news(beats=True)) == [("0 1 2 3 4", True)], "all are stated anew"
 
 
+def test_what_a_reader_would_refuse_is_counted_and_not_said(trial: Trial) -> None:
+    voice, trial.known_ns = trial.voice(), 7
+    trial.statements.say(said("a", pod="p" * 300))
+    assert uids(voice.news(beats=True)) == [("", True)]
+    assert trial.dropped("malformed") == 1
+
+
 def test_heartbeats_wait_for_pods_for_a_bounded_time(trial: Trial) -> None:
     assert trial.statements.complete_ns() == 0, "an agent that just started asks first"
     trial.now_ns += PATIENCE_NS

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.attribution import Endpoints, EndpointsState, Served
+from monitor.attribution import AHEAD_NS, Endpoints, EndpointsState, Served
 from pipeline.pack import PackBody
 from pipeline.podstatement import PodStatement
 
@@ -169,13 +169,39 @@ def test_rules_go_with_the_pods_that_had_them() -> None:
     assert (endpoints.rules_of(), endpoints.rules_version) == ({}, 2)
 
 
+def test_after_records_are_lost_a_node_is_not_believed_until_it_states_all_its_pods() -> None:
+    endpoints = learned(pack(20, said("v1", 10)))
+    endpoints.miss()
+    endpoints.learn(pack(40, said("v2", 30, uid="u2", ips=(B,))))
+    assert (releases(endpoints, 20, 21), endpoints.known_ns("n1")) == (["v1", None], 20)
+    endpoints = Endpoints.of(msgspec.msgpack.decode(msgspec.msgpack.encode(endpoints.state()), type=EndpointsState))
+    endpoints.miss()
+    assert endpoints.known_ns("n1") == 20
+    endpoints.learn(pack(60, said("v1", 10), complete=True))
+    assert releases(endpoints, 59, upstream=f"{B}:1") == ["v2"]
+    assert releases(endpoints, 60, upstream=f"{B}:1") == [None], "it had gone with what is lost"
+    assert releases(endpoints, 50, 60) == ["v1", "v1"]
+
+
+def test_a_node_whose_clock_was_ahead_is_believed_again_soon() -> None:
+    endpoints, year_ns = Endpoints(), 365 * 86_400 * 10**9
+    endpoints.learn(pack(year_ns, said("v1", year_ns)), taken_ns=100)
+    assert endpoints.known_ns("n1") == 100 + AHEAD_NS
+    right_ns = 200 + AHEAD_NS
+    endpoints.learn(pack(right_ns, said("v1", 10, complete_ns := right_ns)), taken_ns=right_ns)
+    endpoints.learn(pack(right_ns + 9, said("v2", right_ns + 5)), taken_ns=right_ns + 9)
+    assert releases(endpoints, complete_ns + 7) == ["v2"]
+
+
 VERSION_1 = msgspec.msgpack.encode(
     [{"n1": 20}, [["n1", "u1", ["shop", "shop", "web", "v1", "web-1"], [A], [], 10, 0]], [["one", [["n1", "u1"]]]], 7]
 )
+VERSION_1_WITH_DOUBTS = VERSION_1.replace(b"\xa2n1\x14", b"\xa2n1\x92\x14\x12", 1)
 
 
-def test_a_state_of_version_1_is_gone_on_from() -> None:
-    endpoints = Endpoints.of(msgspec.msgpack.decode(VERSION_1, type=EndpointsState))
+@pytest.mark.parametrize("kept", [VERSION_1, VERSION_1_WITH_DOUBTS])
+def test_a_state_of_version_1_is_gone_on_from(kept: bytes) -> None:
+    endpoints = Endpoints.of(msgspec.msgpack.decode(kept, type=EndpointsState))
     assert releases(endpoints, 15) == ["v1"]
     assert (endpoints.rules_of(), endpoints.rules_version) == ({("shop", "shop"): "one"}, 7)
-    assert msgspec.msgpack.encode(endpoints.state()) == VERSION_1
+    assert msgspec.msgpack.encode(endpoints.state()) == kept

@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry
 
 from fluentd.kubernetes.facts import Pod
 from fluentd.kubernetes.naming import Names
-from fluentd.kubernetes.podkey import PodKey
 from fluentd.kubernetes.stating import end, restate
 from fluentd.statements import Statements, Voice
 from monitor.attribution import Endpoints, EndpointsState
@@ -78,8 +77,7 @@ class Agent:
         for uid, (ip, release, since) in self._world.pods.items():
             status = {"podIP": ip, "containerStatuses": [{"state": {"running": {"startedAt": stamp(since)}}}]}
             pod = msgspec.convert({"metadata": {"name": uid, "namespace": "ns", "uid": uid}, "status": status}, Pod)
-            key, names = PodKey("ns", uid, uid), Names("app", "web", release)
-            now, news = restate(self.stated.get(uid), pod, key, names, "", heard_ns=now_ns)
+            now, news = restate(self.stated.get(uid), pod, Names("app", "web", release), "", heard_ns=now_ns)
             assert now is not None
             self.stated[uid] = now
             self._say(news)
@@ -153,13 +151,17 @@ class Play:
     def _crash(self) -> None:
         self._agent = Agent(self.world, self._draw(st.sampled_from([self._memory, {}])))
 
+    def _lose(self) -> None:
+        self._agent.send()
+        self.endpoints.miss()
+
     def _repeat(self) -> None:
         for body in self._sent[-self._draw(st.integers(1, 5)) :]:
             self.endpoints.learn(body)
 
 
 WELL = ["start", "stop", "relabel", "send"]
-HARMED = [*WELL, "cut", "connect", "crash", "remember", "repeat"]
+HARMED = [*WELL, "cut", "connect", "crash", "remember", "repeat", "lose"]
 
 
 def play(data: st.DataObject, acts: list[str]) -> tuple[World, Endpoints]:

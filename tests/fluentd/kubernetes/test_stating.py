@@ -5,15 +5,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from fluentd.kubernetes.facts import Pod
+from fluentd.kubernetes.facts import MIRROR, Pod
 from fluentd.kubernetes.naming import Names
-from fluentd.kubernetes.podkey import PodKey
 from fluentd.kubernetes.stating import restate
 from pipeline.podstatement import PodStatement, check_statements
 
 S = 1_000_000_000
 NOON = 1_795_521_600
-KEY = PodKey("shop", "web-1", "u1")
 V1, V2 = Names("shop", "web", "v1"), Names("shop", "web", "v2")
 
 
@@ -43,7 +41,7 @@ def say(
 ) -> tuple[PodStatement | None, list[tuple[str, float, float]]]:
     """What holds, and release, beginning and end of what is stated, in seconds after noon."""
     heard_ns = NOON * S + int(second * S)
-    now, news = restate(before, heard, KEY, names, rules, heard_ns=heard_ns)
+    now, news = restate(before, heard, names, rules, heard_ns=heard_ns)
     check_statements(news)
     return now, [(one.release, *(ns and round(ns / S - NOON, 3) for ns in (one.from_ns, one.to_ns))) for one in news]
 
@@ -57,7 +55,14 @@ def test_a_pod_without_an_address_is_not_stated_until_it_has_one() -> None:
     assert (now, news) == (None, [])
     now, news = say(now, pod())
     assert now is not None
-    assert (now.namespace, now.pod, now.uid, now.app, now.process, now.ips) == (*KEY, "shop", "web", ("10.0.0.1",))
+    assert (now.namespace, now.pod, now.uid, now.app, now.process, now.ips) == (
+        "shop",
+        "web-1",
+        "u1",
+        "shop",
+        "web",
+        ("10.0.0.1",),
+    )
     assert news == [("v1", 1.0, 0)]
 
 
@@ -136,3 +141,11 @@ def test_addresses_that_are_none_are_passed_over() -> None:
     assert now is not None
     assert now.ips == ("fd00::1", "10.0.0.1")
     assert say(None, pod("here")) == (None, [])
+
+
+def test_the_annotation_of_static_pods_gives_nobody_anothers_uid() -> None:
+    thief = pod()
+    thief = msgspec.structs.replace(thief, metadata=msgspec.structs.replace(thief.metadata, annotations={MIRROR: "u2"}))
+    now, _ = say(None, thief)
+    assert now is not None
+    assert now.uid == "u1"
