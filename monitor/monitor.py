@@ -14,7 +14,6 @@
 """
 
 import asyncio
-from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,9 +25,11 @@ from prometheus_client import CollectorRegistry
 
 from monitor.answering import Answering
 from monitor.api import build_api
+from monitor.canary import run as canaries
 from monitor.hpa import server as hpa
 from monitor.intake import Intake
 from monitor.lag import Ends
+from monitor.nodes import GoneNodes
 from monitor.overview import overview_route
 from monitor.owning import Owning
 from monitor.peers import GroupReader
@@ -39,7 +40,9 @@ from monitor.series.limits import Limits
 from monitor.settings import MonitorSettings
 from monitor.shard import ShardMetrics
 from monitor.states import States
+from monitor.suspects import suspects
 from monitor.writing import Writing
+from pipeline.apiserver import check_source, open_client
 from pipeline.errors import SettingsError
 from pipeline.members import Members
 from pipeline.names import MONITOR_DIRECTORY
@@ -47,13 +50,16 @@ from pipeline.queue import GroupConsumer, open_group_consumer, queue_collector
 from pipeline.retry import once_answered
 from pipeline.service import Health, listening
 from pipeline.settings import split_listen
-from pipeline.store import open_store
+from pipeline.store import Store, open_store
 from pipeline.threads import Threads
 
 log = structlog.get_logger()
 
 GROUP: Final = "monitor"
 """The consumer group: what it has not committed, the queue keeps."""
+
+OFF: Final = "off"
+"""Of a setting: nobody is asked."""
 
 LEAVE_SECONDS: Final = 3.0
 """Most time to leave the group; after that, the group finds out by itself."""
@@ -74,6 +80,8 @@ class _Parts:
     settings: MonitorSettings
     shared: bool
     consumer: GroupConsumer
+    store: Store
+    nodes: GoneNodes | None
     owning: Owning
     intake: Intake
     writing: Writing
@@ -146,7 +154,8 @@ async def _build(
     for part in ("queue", "store"):
         health.broken(part, "starting")
     metrics, shared = SelfMetrics(registry), is_shared(settings.queue_url)
-    states = await once_answered(partial(_open_states, settings, consumer.queue_id, rules), stopping)
+    store = await once_answered(partial(_open_store, settings), stopping)
+    states = States(store, queue_id=consumer.queue_id, rules=rules.digest)
     limits = Limits(apps=settings.apps, app_sets=settings.app_sets)
 
     def make_shard(number: int, state: bytes | None) -> ShardMetrics:
@@ -164,12 +173,15 @@ async def _build(
     )
     answering = Answering(owning=owning, queue_id=consumer.queue_id, rules=rules.digest, threads=threads[1])
     members = Members(url=settings.own_url, secret=secret, owners=consumer.owners) if shared and secret else None
-    gone = _gone(settings)
+    nodes = _make_nodes(settings, owning, registry)
+    gone = partial(_gone, settings.gone_node_names, nodes)
     ends = Ends(consumer.ends)
     return _Parts(
         settings=settings,
         shared=shared,
         consumer=consumer,
+        store=store,
+        nodes=nodes,
         owning=owning,
         intake=Intake(
             consumer=consumer, owning=owning, fetch_bytes=settings.fetch_bytes, health=health, threads=threads[0]
@@ -195,15 +207,29 @@ async def _build(
     )
 
 
-def _gone(settings: MonitorSettings) -> Callable[[], AbstractSet[str]]:
-    """Says which nodes are not waited for."""
-    names = settings.gone_node_names
-    return lambda: names
+def _make_nodes(settings: MonitorSettings, owning: Owning, registry: CollectorRegistry) -> GoneNodes | None:
+    """Who asks the API server which nodes exist; `None` when nobody does.
+
+    Raises:
+        SettingsError: There is no way to it.
+    """
+    if settings.kubernetes == OFF:
+        return None
+    check_source(settings.kubernetes, variable="MONITOR_KUBERNETES")
+    return GoneNodes(
+        open_client=partial(open_client, settings.kubernetes),
+        suspects=partial(suspects, owning),
+        registry=registry,
+    )
 
 
-async def _open_states(settings: MonitorSettings, queue_id: str, rules: RuleSet) -> States:
-    store = await asyncio.to_thread(partial(open_store, settings.store_url, directory=MONITOR_DIRECTORY))
-    return States(store, queue_id=queue_id, rules=rules.digest)
+def _gone(named: AbstractSet[str], nodes: GoneNodes | None) -> AbstractSet[str]:
+    """Nodes that are not waited for: those that an operator names, and those that do not exist any more."""
+    return named if nodes is None else named | nodes.gone()
+
+
+async def _open_store(settings: MonitorSettings) -> Store:
+    return await asyncio.to_thread(partial(open_store, settings.store_url, directory=MONITOR_DIRECTORY))
 
 
 async def _serve(parts: _Parts, secret: str, stopping: asyncio.Event) -> None:
@@ -223,15 +249,22 @@ async def _serve(parts: _Parts, secret: str, stopping: asyncio.Event) -> None:
             helpers = [beside.create_task(parts.owning.run(), name="owning")]
             if parts.members is not None:
                 helpers.append(beside.create_task(parts.members.run(), name="members"))
+            if parts.nodes is not None:
+                helpers.append(beside.create_task(parts.nodes.run(), name="nodes"))
             async with asyncio.TaskGroup() as group:
                 group.create_task(_measure(parts, stopping), name="measure")
                 group.create_task(parts.ends.run(stopping), name="ends")
-                group.create_task(
-                    hpa.run(parts.settings, parts.reader, stopping, health=parts.health, registry=parts.registry),
-                    name="metrics APIs",
-                )
+                _start_askers(group, parts, stopping)
             for helper in helpers:
                 helper.cancel()
+
+
+def _start_askers(group: asyncio.TaskGroup, parts: _Parts, stopping: asyncio.Event) -> None:
+    """Start what decides by the answers; each ends when `stopping` is set."""
+    settings, reader, registry = parts.settings, parts.reader, parts.registry
+    group.create_task(hpa.run(settings, reader, stopping, health=parts.health, registry=registry), name="metrics APIs")
+    if settings.canary != OFF:
+        group.create_task(canaries.run(settings, reader, parts.store, stopping, registry=registry), name="canaries")
 
 
 async def _measure(parts: _Parts, stopping: asyncio.Event) -> None:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
+from monitor.canary.settings import CanarySettings
 from monitor.hpa.settings import HpaSettings
 from pipeline.limits import MIB
 from pipeline.settings import InstanceName, Listen, OwnUrl, StoreUrl, shared_secret
 
 
-class MonitorSettings(HpaSettings):
+class MonitorSettings(HpaSettings, CanarySettings):
     """What the monitor needs beside what every service needs."""
 
     store_url: StoreUrl = Field(
@@ -88,6 +89,14 @@ class MonitorSettings(HpaSettings):
         default="",
         validation_alias="MONITOR_GONE_NODES",
         description="Nodes, separated by commas, that will send nothing more: they hold no watermark back.",
+    )
+
+    kubernetes: str = Field(
+        default="off",
+        min_length=1,
+        validation_alias="MONITOR_KUBERNETES",
+        description="The API server that says which silent nodes do not exist any more, so that they hold no watermark "
+        "back: `off`, `in-cluster`, or a kubeconfig file.",
     )
 
     @field_validator("peer_secret", "rules", mode="before")

@@ -114,6 +114,7 @@ class ShardMetrics:
         self._began_ns = self._since_ns = 0
         self._is_lost = False
         self._metrics_since_ns: dict[str, int] = {}
+        self._stating: frozenset[str] = NOBODY
 
     def _go_on(self, state: State, limits: Limits) -> None:
         try:
@@ -135,6 +136,7 @@ class ShardMetrics:
         new = self._metrics.keys() - {metric.name for metric in state.metrics if metric in self._rules.metrics}
         kept = {name: since_ns for name, since_ns in state.metrics_since_ns.items() if name in self._metrics}
         self._metrics_since_ns = kept | dict.fromkeys(sorted(new), newest_ns)
+        self._stating = frozenset(state.stating)
         self._read_own_rules()
 
     @property
@@ -210,6 +212,8 @@ class ShardMetrics:
         """Take the lines of a record that are new."""
         if self._changes_rules(body, record):
             self._read_own_rules()
+        if body.pods_ns and body.node not in self._stating:
+            self._stating |= {body.node}
         midway = accepted.midway
         self._progress.accept(body, record.offset, record.time_ns, accepted)
         self._count(record)
@@ -284,12 +288,17 @@ class ShardMetrics:
                 self._rules.digest,
                 self._rules.metrics,
                 self._metrics_since_ns,
+                tuple(sorted(self._stating)),
             )
         return encode(state)
 
     def nodes(self) -> Mapping[str, int]:
         """For each node that was heard of, up to when its lines are in; 0 while unknown."""
         return self._heartbeats
+
+    def stating_nodes(self) -> AbstractSet[str]:
+        """Nodes whose agents ever spoke of pods: nodes of a cluster, whose API server knows whether they exist."""
+        return self._stating
 
     def watermark_ns(self, gone: AbstractSet[str] = NOBODY) -> int:
         """Up to when all lines are in; 0 while unknown. Nodes that are `gone` are not waited for."""

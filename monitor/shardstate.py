@@ -35,6 +35,7 @@ class State(msgspec.Struct, frozen=True, array_like=True):
         digest: Of the rules.
         metrics: What they made.
         metrics_since_ns: The same as `since_ns`, by name of a metric that came later.
+        stating: Nodes whose agents ever spoke of pods, by name.
     """
 
     lines: bytes
@@ -52,6 +53,7 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     digest: str
     metrics: tuple[Metric, ...]
     metrics_since_ns: dict[str, int]
+    stating: tuple[str, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()
