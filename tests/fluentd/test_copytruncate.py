@@ -13,15 +13,19 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+import fluentd.run
+from fluentd.checkpoint import decode
 from pipeline.chunk import Flag
+from pipeline.limits import MIB
+from pipeline.names import CHECKPOINT_FILE
 
 TRUNCATIONS: Final = int(os.environ.get("COPYTRUNCATE_TRUNCATIONS", "12"))
 OLD_SECONDS: Final = 0.1
@@ -161,3 +165,62 @@ async def test_what_is_older_than_100_ms_when_a_file_is_truncated_is_not_lost(
         f"{counted:.0f} bytes counted"
     )
     assert len(saved) >= BETWEEN_LINES, "there was something to lose"
+
+
+class _KilledError(Exception):
+    """Ends an agent."""
+
+
+@asynccontextmanager
+async def _killed(agent: Any) -> AsyncIterator[None]:
+    """Run an agent inside the block; it ends as by `kill -9`: nothing more is sent, and nothing written down."""
+    with suppress(_KilledError):
+        try:
+            async with agent.running():
+                yield
+                raise _KilledError
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+
+def _seen_bytes(state: Path) -> int:
+    """How many bytes of the only source are known to be there, by the checkpoint."""
+    file = state / CHECKPOINT_FILE
+    runs = decode(file.read_bytes()).runs if file.exists() else ()
+    return max((known.size for run in runs for known in run.sources), default=0)
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["not copied", "copied before the last lines came"])
+async def test_what_was_seen_and_is_truncated_while_the_agent_is_down_is_counted_to_the_byte(
+    *, live: Any, queue: Any, make_container: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch, copied: bool
+) -> None:
+    """Seen is what a look at the file has found to be there: it reads a chunk, and takes note of the size."""
+    monkeypatch.setattr(fluentd.run, "GONE_SECONDS", 0.2)
+    agent = live(inflight_bytes=2 * MIB)
+    container = make_container(agent.settings.pod_logs)
+    lines = [container.line("x" * 1000) for _ in range(6000)]
+    last = [container.line("y" * 1000) for _ in range(100)]
+    container.append(lines[0])
+    async with _killed(agent):
+        await wait_until(lambda: queue.lines() == {lines[0]}, seconds=60)
+        queue.away = True
+        container.append(*lines[1:], *last)
+        size = container.live.stat().st_size
+        await wait_until(lambda: _seen_bytes(agent.settings.state) == size, seconds=60)
+    queue.away = False
+    if copied:
+        container.next_name().write_bytes(b"".join(lines))
+    container.truncate()
+    container.append(new := container.line("new"))
+    again = live(close_seconds=1)
+    async with again.running():
+        await wait_until(lambda: new in queue.lines(), seconds=60)
+        await wait_until(lambda: sum(_lost(again).values()) > 0, seconds=60)
+    model = queue.logger()
+    old = next(data for data in model.data.values() if data.startswith(lines[0]))
+    assert sum(_lost(again).values()) == size - len(old)
+    assert len(old) == (len(b"".join(lines)) if copied else len(lines[0]))
+
+
+def _lost(agent: Any) -> dict[str, float]:
+    return {reason: agent.value("fluentd_lost_bytes_total", reason=reason) for reason in ("truncated", "deleted")}
