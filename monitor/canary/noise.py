@@ -5,7 +5,7 @@ for the canary stand for it ("A/A"), against the rest. Let R = canary_e - w k an
 up over a block of minutes: independent events have mean(R^2) = mean(V). The factor of blocks of b minutes is
 f_b = mean(R^2) / mean(V).
 
-Longer blocks see noise that lasts: with the factor of single minutes alone, noise of rho = 0.8 gives 11 % false
+Longer blocks see noise that lasts: with the factor of single minutes alone, noise of rho = 0.8 gives 14 % false
 rollbacks.
 """
 
