@@ -104,42 +104,15 @@ or the bucket is away. But it must have been able to do all of its work once, or
       value: /var/lib/telemetry/dead-letters
     - name: LOGGER_CACHE
       value: /var/lib/telemetry/cache
-    {{- if eq .Values.form "embedded" }}
-    - name: STORE_URL
-      value: /var/lib/telemetry/store
-    {{- else }}
-    - name: POD_NAME
-      valueFrom: {fieldRef: {fieldPath: metadata.name}}
-    - name: POD_NAMESPACE
-      valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+    {{- include "telemetry.storeEnv" . | nindent 4 }}
+    {{- if ne .Values.form "embedded" }}
+    {{- include "telemetry.podEnv" . | nindent 4 }}
     - name: LOGGER_URL
       value: http://$(POD_NAME).{{ include "telemetry.loggers" . }}-peers.$(POD_NAMESPACE).svc:8087
     - name: LOGGER_PEER_SECRET_FILE
       value: /etc/deis-telemetry/peers/{{ .Values.loggers.peerSecret.key }}
     - name: LOGGER_CACHE_BYTES
       value: {{ int64 .Values.loggers.cacheBytes | quote }}
-    - name: STORE_URL
-      value: {{ .Values.store.url | quote }}
-    {{- with .Values.store.endpoint }}
-    - name: AWS_ENDPOINT_URL
-      value: {{ . | quote }}
-    {{- end }}
-    {{- with .Values.store.region }}
-    - name: AWS_REGION
-      value: {{ . | quote }}
-    {{- end }}
-    {{- if .Values.store.allowHttp }}
-    - name: AWS_ALLOW_HTTP
-      value: "true"
-    {{- end }}
-    {{- with .Values.store.credentialsSecret }}
-    {{- if .name }}
-    - name: AWS_ACCESS_KEY_ID
-      valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .accessKeyIdKey }}}}
-    - name: AWS_SECRET_ACCESS_KEY
-      valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .secretAccessKeyKey }}}}
-    {{- end }}
-    {{- end }}
     {{- end }}
     {{- include "telemetry.env" .Values.loggers.env | nindent 4 }}
   ports:
@@ -188,8 +161,24 @@ or the bucket is away. But it must have been able to do all of its work once, or
   command: [python, -m, monitor]
   env:
     {{- include "telemetry.queueEnv" . | nindent 4 }}
+    {{- include "telemetry.storeEnv" . | nindent 4 }}
     - name: MONITOR_LISTEN
       value: ":8089"
+    - name: MONITOR_TOKENS
+      value: /etc/deis-telemetry/tokens/{{ .Values.loggers.tokensSecret.key }}
+    {{- if ne .Values.form "embedded" }}
+    {{- include "telemetry.podEnv" . | nindent 4 }}
+    - name: MONITOR_URL
+      value: http://$(POD_NAME).{{ include "telemetry.name" . }}-monitor-peers.$(POD_NAMESPACE).svc:8089
+    - name: MONITOR_INSTANCE
+      value: $(POD_NAME)
+    - name: MONITOR_PEER_SECRET_FILE
+      value: /etc/deis-telemetry/peers/{{ .Values.loggers.peerSecret.key }}
+    {{- end }}
+    {{- if .Values.monitor.rules }}
+    - name: MONITOR_RULES
+      value: /etc/deis-telemetry/metric-rules/rules.yaml
+    {{- end }}
     {{- if include "telemetry.hpa" . }}
     - name: MONITOR_HPA_LISTEN
       value: ":6443"
@@ -219,15 +208,19 @@ or the bucket is away. But it must have been able to do all of its work once, or
   {{- include "telemetry.locked" . | nindent 2 }}
   resources:
     {{- toYaml .Values.monitor.resources | nindent 4 }}
-  {{- with include "telemetry.monitorMounts" . | trim }}
   volumeMounts:
-    {{- . | nindent 4 }}
-  {{- end }}
+    {{- include "telemetry.monitorMounts" . | nindent 4 }}
 {{- end -}}
 
 {{- define "telemetry.monitorMounts" -}}
+- {name: tokens, mountPath: /etc/deis-telemetry/tokens, readOnly: true}
 {{- if eq .Values.form "embedded" }}
 - {name: data, mountPath: /var/lib/telemetry}
+{{- else }}
+- {name: peers, mountPath: /etc/deis-telemetry/peers, readOnly: true}
+{{- end }}
+{{- if .Values.monitor.rules }}
+- {name: metric-rules, mountPath: /etc/deis-telemetry/metric-rules, readOnly: true}
 {{- end }}
 {{- if include "telemetry.monitorSpeaks" . }}
 - {name: api-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
@@ -238,11 +231,15 @@ or the bucket is away. But it must have been able to do all of its work once, or
 - {name: hpa-fallback, mountPath: /etc/deis-telemetry/hpa-fallback, readOnly: true}
 {{- end }}
 {{- end }}
-{{- include "telemetry.queueMounts" . }}
+{{ include "telemetry.queueMounts" . | trim }}
 {{- end -}}
 
-{{/* What only the monitor has; the token is the pod's own in the form kafka. */}}
+{{/* What the monitor has beside the tokens, in both forms. */}}
 {{- define "telemetry.monitor.volumes" -}}
+{{- if .Values.monitor.rules }}
+- name: metric-rules
+  configMap: {name: {{ include "telemetry.name" . }}-metric-rules}
+{{- end }}
 {{- if include "telemetry.hpa" . }}
 - name: hpa-certificate
   secret: {secretName: {{ .Values.monitor.hpa.certificateSecret }}, defaultMode: 0440}
@@ -251,13 +248,4 @@ or the bucket is away. But it must have been able to do all of its work once, or
   secret: {secretName: {{ .Values.monitor.hpa.fallback.caSecret }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* All volumes of a pod that the monitor has for itself. */}}
-{{- define "telemetry.monitor.all" -}}
-{{- if include "telemetry.monitorSpeaks" . }}
-{{ include "telemetry.tokenVolume" . }}
-{{- end }}
-{{ include "telemetry.monitor.volumes" . }}
-{{ include "telemetry.queueVolumes" . }}
 {{- end -}}

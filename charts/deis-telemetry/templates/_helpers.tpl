@@ -24,6 +24,11 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- include "telemetry.selector" (list . (ternary "all" "logger" (eq .Values.form "embedded"))) -}}
 {{- end -}}
 
+{{/* What selects the pods that a monitor runs in. */}}
+{{- define "telemetry.monitorSelector" -}}
+{{- include "telemetry.selector" (list . (ternary "all" "monitor" (eq .Values.form "embedded"))) -}}
+{{- end -}}
+
 {{- define "telemetry.labels" -}}
 {{- $root := index . 0 -}}
 {{ include "telemetry.selector" . }}
@@ -146,6 +151,57 @@ readinessProbe:
 - name: {{ $name }}
   value: {{ $value | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* Spread over nodes where that is possible. Takes (list root component). */}}
+{{- define "telemetry.apart" -}}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      podAffinityTerm:
+        topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            {{- include "telemetry.selector" . | nindent 12 }}
+{{- end -}}
+
+{{/* Where the table and the states lie. */}}
+{{- define "telemetry.storeEnv" -}}
+{{- if eq .Values.form "embedded" }}
+- name: STORE_URL
+  value: /var/lib/telemetry/store
+{{- else }}
+- name: STORE_URL
+  value: {{ .Values.store.url | quote }}
+{{- with .Values.store.endpoint }}
+- name: AWS_ENDPOINT_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.store.region }}
+- name: AWS_REGION
+  value: {{ . | quote }}
+{{- end }}
+{{- if .Values.store.allowHttp }}
+- name: AWS_ALLOW_HTTP
+  value: "true"
+{{- end }}
+{{- with .Values.store.credentialsSecret }}
+{{- if .name }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .accessKeyIdKey }}}}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .secretAccessKeyKey }}}}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Who a pod of a StatefulSet is. */}}
+{{- define "telemetry.podEnv" -}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 {{- end -}}
 
 {{/* Settings of the log and of the queue. */}}

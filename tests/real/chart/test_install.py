@@ -74,7 +74,7 @@ def test_the_kafka_form_is_installed_upgraded_and_removed(control_plane: Control
     assert {node for node, _, _ in agents} == NODES
     assert len(agents) == len(NODES)
     assert len(pods_of(plane, namespace, "logger")) == 2
-    assert len(pods_of(plane, namespace, "monitor")) == 1
+    assert len(pods_of(plane, namespace, "monitor")) == 2
     assert len(pods_of(plane, namespace, "audit")) == 1
 
     def addresses(service: str) -> set[str]:

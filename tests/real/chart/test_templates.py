@@ -86,7 +86,7 @@ def test_every_service_takes_its_settings_and_knows_each_of_them(
         known = {
             field.validation_alias for settings in (kind, QueueSecrets) for field in settings.model_fields.values()
         }
-        assert variables.keys() - known - FOREIGN <= (AWS if container["name"] == "logger" else set())
+        assert variables.keys() - known - FOREIGN <= (AWS if container["name"] in {"logger", "monitor"} else set())
         assert len(container["env"]) == len(variables), "no variable twice"
         with monkeypatch.context() as patch:
             for name, value in variables.items():
@@ -183,8 +183,25 @@ def test_agents_are_on_every_node_and_loggers_apart(render: Render) -> None:
     loggers = named(objects, "StatefulSet", "-logger")
     assert loggers["spec"]["replicas"] == 3
     assert "podAntiAffinity" in loggers["spec"]["template"]["spec"]["affinity"]
-    assert named(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
-    assert not [found for found in render("kafka", "loggers.replicas=1") if found["kind"] == "PodDisruptionBudget"]
+    assert named(objects, "PodDisruptionBudget", "-logger")["spec"]["maxUnavailable"] == 1
+    alone = render("kafka", "loggers.replicas=1", "monitor.replicas=1")
+    assert not [found for found in alone if found["kind"] == "PodDisruptionBudget"]
+
+
+def test_monitors_share_the_store_with_the_loggers_and_reach_each_other_by_name(render: Render, tmp_path: Path) -> None:
+    objects = render("everything", "monitor.rules.sources[0].format=deis-router")
+    monitors = named(objects, "StatefulSet", "-monitor")
+    assert monitors["spec"]["replicas"] == 2
+    assert "podAntiAffinity" in monitors["spec"]["template"]["spec"]["affinity"]
+    peers = named(objects, "Service", monitors["spec"]["serviceName"])
+    assert peers["spec"]["clusterIP"] == "None"
+    (container,) = monitors["spec"]["template"]["spec"]["containers"]
+    variables = environment(container)
+    assert variables["MONITOR_URL"] == f"http://{variables['MONITOR_INSTANCE']}.{peers['metadata']['name']}.b.svc:8089"
+    logger = next(one for _, one in containers(objects) if one["name"] == "logger")
+    assert variables["STORE_URL"] == environment(logger)["STORE_URL"]
+    (tmp_path / "rules.yaml").write_text(named(objects, "ConfigMap", "-metric-rules")["data"]["rules.yaml"])
+    assert yaml.safe_load((tmp_path / "rules.yaml").read_text()) == {"sources": [{"format": "deis-router"}]}
 
 
 def test_the_embedded_form_is_one_pod(render: Render) -> None:
