@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -25,9 +26,10 @@ from monitor.canary.acting import Actor
 from monitor.canary.counts import Verdict
 from monitor.canary.deis import Deis
 from monitor.canary.kube import ConflictError, Kube, RefusedError
-from monitor.canary.modes import Candidate, candidate, is_new
+from monitor.canary.modes import Candidate, candidate, is_new, served_before
 from monitor.canary.notify import Notifier, is_news
 from monitor.canary.observe.freezing import freeze
+from monitor.canary.observe.historian import Historian, Target
 from monitor.canary.observe.observer import Observer
 from monitor.canary.resource.canary import Canary, InvalidCanaryError, canary_of, with_status
 from monitor.canary.resource.status import CanaryStatus, Phase
@@ -62,7 +64,7 @@ class Controller:
         actor: Carries changes out.
         notifier: Tells people.
         registry: For the metrics.
-        phis: Over-dispersion by metric, of a canary.
+        historian: Keeps the noise of stable releases.
         now: The time.
     """
 
@@ -73,18 +75,19 @@ class Controller:
         deis: Deis | None,
         reader: Reader,
         observer: Observer,
+        historian: Historian,
         actor: Actor,
         notifier: Notifier,
         registry: CollectorRegistry,
-        phis: Callable[[Canary], Mapping[str, float]] = lambda _: {},
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._kube, self._deis, self._reader = kube, deis, reader
         self._observer, self._actor, self._notifier = observer, actor, notifier
-        self._phis, self.now = phis, now
+        self._historian, self.now = historian, now
         self._busy: set[str] = set()
         self._bad: set[str] = set()
         self._all: dict[str, Canary] = {}
+        self._targets: dict[str, Target] = {}
         self._room = asyncio.Semaphore(AT_A_TIME)
         self._errors = Counter(
             "monitor_canary_errors", "Looks at a canary that failed, by kind.", ["kind"], registry=registry
@@ -98,6 +101,10 @@ class Controller:
     def canaries(self) -> Mapping[str, Canary]:
         """All that were there at the last look, by path."""
         return self._all
+
+    def targets(self) -> list[Target]:
+        """Those whose stable release's noise is to be kept."""
+        return [self._targets[path] for path in sorted(self._targets.keys() & self._all.keys())]
 
     async def run(self, *, every_seconds: float) -> None:
         """Look at all canaries again and again, until cancelled.
@@ -178,6 +185,7 @@ class Controller:
         """One step: whether there may be another at once, and what was refused."""
         now = self.now()
         world = await looking.look(canary, self._kube, self._deis, now)
+        self._note_target(canary, world)
         others = graph.graph_of(self._all.values(), bad=self._bad)
         world = replace(world, ruling=graph.ruling(others, canary.path, now), refused=refused)
         world = await self._with_frozen(canary, world)
@@ -204,8 +212,16 @@ class Controller:
         names = looking.arm_names(canary, world, found)
         if names is None:
             return world
-        frozen = await freeze(canary.spec, names, self._reader, phis=self._phis(canary))
+        read = partial(self._historian.read, canary)
+        frozen = await freeze(canary.spec, names, self._reader, read_history=read)
         return replace(world, frozen=frozen)
+
+    def _note_target(self, canary: Canary, world: World) -> None:
+        release = served_before(canary, world)
+        names = looking.arm_names(canary, world, Candidate(release, "", "", ""))
+        if names is not None and world.stable is not None and release:
+            pods = canary.spec.steps[0].pods
+            self._targets[canary.path] = (canary, names, pods / (pods + max(1, world.stable.replicas)))
 
     async def _observed(self, canary: Canary, world: World) -> Verdict | None:
         names = looking.arm_names(canary, world)

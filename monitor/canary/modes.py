@@ -146,6 +146,16 @@ def standing_release(canary: Canary) -> str:
     return status.canary_release if status.phase in (Phase.PROMOTED, Phase.PROMOTING) else status.stable_release
 
 
+def served_before(canary: Canary, world: World) -> str:
+    """Release of the pods that are not under judgement; empty when it is not known."""
+    if world.stable is None:
+        return ""
+    judging = canary.status.phase in (Phase.HELD, Phase.PROGRESSING, Phase.ROLLING_BACK)
+    if judging and canary.spec.arms.mode != Mode.TWO_DEPLOYMENTS:
+        return canary.status.stable_release
+    return world.stable.names.release
+
+
 def baseline_template(canary: Canary, world: World) -> OldTemplate | None:
     """What the baseline runs: the stable release if it is still known, else the one before."""
     usable = [old for old in world.old if old.release]

@@ -4,12 +4,15 @@
 
     Lease --> controller: every few seconds, each canary --> Deployments, Deis
           '-> starter:    every minute, Deployments with our annotation --> canaries
+          '-> historian:  every ten minutes, the noise of each stable release --> store
     notifier: messages --> webhook
 """
 
 import asyncio
 import os
 import socket
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
@@ -25,6 +28,7 @@ from monitor.canary.kube import Kube, RefusedError
 from monitor.canary.lease import Lease, while_leading
 from monitor.canary.looking import selected
 from monitor.canary.notify import Notifier
+from monitor.canary.observe.historian import Historian
 from monitor.canary.observe.observer import Observer
 from monitor.canary.observe.promql import Prometheus
 from monitor.canary.observe.rows import ns_of
@@ -81,6 +85,7 @@ class Parts:
         reader: Answers for windows.
         store: Keeps minutes.
         registry: For the metrics.
+        now: The time.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class Parts:
         reader: Reader,
         store: Store,
         registry: CollectorRegistry,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings, self.kube = settings, kube
         token = settings.deis_token.get_secret_value()
@@ -100,24 +106,25 @@ class Parts:
         self.notifier = Notifier(
             kube=kube, session=session, webhook=settings.canary_webhook.get_secret_value(), registry=registry
         )
-        controller: Controller
         observer = Observer(
             reader=reader,
             store=store,
             prometheus=prometheus,
             registry=registry,
-            clock_ns=lambda: ns_of(controller.now()),
+            clock_ns=lambda: ns_of(now()),
         )
-        controller = Controller(
+        self.historian = Historian(reader=reader, store=store, registry=registry)
+        self.controller = Controller(
             kube=kube,
             deis=deis,
             reader=reader,
             observer=observer,
+            historian=self.historian,
             actor=Actor(kube=kube, deis=deis, registry=registry),
             notifier=self.notifier,
             registry=registry,
+            now=now,
         )
-        self.controller = controller
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run until `stopping` is set."""
@@ -131,6 +138,7 @@ class Parts:
     async def _lead(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.controller.run(every_seconds=self._settings.canary_seconds), name="canaries")
+            group.create_task(self.historian.run(self.controller.targets), name="histories")
             group.create_task(self._start_annotated(), name="annotated Deployments")
 
     async def _start_annotated(self) -> None:

@@ -1,12 +1,13 @@
 """By what an analysis judges, found out before it begins and fixed then."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from monitor.canary.counts import MINUTE_NS, MetricKind, MetricPolicy, Policy
 from monitor.canary.observe import asking
 from monitor.canary.observe.asking import ArmNames
+from monitor.canary.observe.history import History
 from monitor.canary.observe.rows import floor_minute
 from monitor.canary.resource.duration import length_of
 from monitor.canary.resource.spec import Attribution, CanarySpec, MetricSpec, Source
@@ -31,21 +32,23 @@ _KINDS: Final = {
 _ORDER: Final = (Attribution.UPSTREAM, Attribution.POD_LINES)
 
 
-async def freeze(spec: CanarySpec, names: ArmNames, reader: Reader, *, phis: Mapping[str, float]) -> Frozen | None:
+async def freeze(
+    spec: CanarySpec, names: ArmNames, reader: Reader, *, read_history: Callable[[], Awaitable[History]]
+) -> Frozen | None:
     """What an analysis that begins now judges by; `None` when nothing tells which release served a request.
 
     Args:
         spec: See there.
         names: Of the arms; their attribution is looked for unless the spec says it.
         reader: Says what there was.
-        phis: Over-dispersion by metric, where there is a history.
+        read_history: Reads the noise of the stable release, once it is needed.
 
     Raises:
         IncompleteError: What there was is not known as a whole.
     """
     stop_ns = floor_minute(await reader.watermark_ns())
     start_ns = stop_ns - LOOK_MINUTES * MINUTE_NS
-    attribution = await _attribution(spec, names, reader, (start_ns, stop_ns))
+    attribution = await attribution_of(spec, names, reader, (start_ns, stop_ns))
     if attribution is None:
         return None
     found = ArmNames(names.namespace, names.app, names.process, names.stable, names.canary, attribution)
@@ -56,8 +59,10 @@ async def freeze(spec: CanarySpec, names: ArmNames, reader: Reader, *, phis: Map
         for metric in metrics
         if metric.source == Source.LATENCY
     )
+    history = await read_history()
+    slow = {limit.metric: limit.seconds for limit in limits}
     policy = Policy(
-        metrics=tuple(policy_of(metric, phis.get(metric.name)) for metric in metrics),
+        metrics=tuple(policy_of(metric, history.phi(metric.source, slow.get(metric.name))) for metric in metrics),
         false_rollback_rate=spec.false_rollback_rate,
         min_minutes=min_minutes(spec, metrics),
     )
@@ -65,10 +70,14 @@ async def freeze(spec: CanarySpec, names: ArmNames, reader: Reader, *, phis: Map
     return Frozen(policy, attribution, limits, sources)
 
 
-async def _attribution(
+async def attribution_of(
     spec: CanarySpec, names: ArmNames, reader: Reader, window: tuple[int, int]
 ) -> Attribution | None:
-    """The first way that tells the stable release; what the spec says unless it tells of unknown ones only."""
+    """The first way that tells the stable release; what the spec says unless it tells of unknown ones only.
+
+    Raises:
+        IncompleteError: What there was is not known as a whole.
+    """
     said = spec.arms.attribution
     for each in [said] if said is not None else _ORDER:
         found = ArmNames(names.namespace, names.app, names.process, names.stable, names.canary, each)

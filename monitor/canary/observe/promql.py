@@ -68,8 +68,8 @@ class Prometheus:
         counts: list[float] = []
         for release in (names.stable, names.canary):
             values = {"namespace": names.namespace, "app": names.app, "process": names.process, "release": release}
-            n = await self._ask(filled(queries.n, values), stop_ns)
-            e = await self._ask(filled(queries.e, values), stop_ns)
+            n = await self._ask(filled(queries.total, values), stop_ns)
+            e = await self._ask(filled(queries.bad, values), stop_ns)
             if n is None:
                 return None
             counts += [n, e or 0.0]  # no series of errors, though there are requests: none happened

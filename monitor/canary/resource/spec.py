@@ -102,12 +102,12 @@ class PromQL(msgspec.Struct, frozen=True):
     `$namespace`, `$app`, `$process` and `$release` stand for those of the arm.
 
     Attributes:
-        n: How many.
-        e: How many of them were bad.
+        total: How many. Not `n`: that is a truth value in YAML.
+        bad: How many of them were bad.
     """
 
-    n: Query
-    e: Query
+    total: Query
+    bad: Query
 
 
 class MetricSpec(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
