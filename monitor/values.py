@@ -8,13 +8,13 @@ A value is of a window that is complete, or there is none. What is stale or know
 """
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
-from monitor.metric import Kind, Metric
+from monitor.meaning import KINDS, Form, Meaning, meanings_of
+from monitor.metric import OVERFLOW, UNKNOWN, Metric
 from monitor.reading import SLOT_NS, Amount, Answer, IncompleteError, Question, Reader
 from monitor.series.quantile import quantile
 
@@ -24,10 +24,21 @@ WINDOW_SECONDS: Final = 60
 STALE_SECONDS: Final = 90
 """What is complete up to a time longer ago than this is no answer, by default."""
 
+PROCESS: Final = "process"
+RELEASE: Final = "release"
+POD: Final = "pod"
 ROUTED: Final = "source"
 """Label of access lines' metrics that tells routers from the app itself."""
 
+SERVED: Final = frozenset({PROCESS, RELEASE, POD})
+"""Labels that are known when it is known which pod served."""
+
+DOUBTFUL_RATIO: Final = 0.01
+"""When it is not known of more samples than this whether they count, there is no value: it would be a part of one."""
+
 _OWN: Final = "app"  # the value of `ROUTED` of an app's own access lines
+_DEIS_ROUTER: Final = "router"  # of Deis's router, which names no process, and passes requests to one only
+_ROUTED_PROCESS: Final = "web"
 _CODE: Final = "code"
 _FAILED: Final = "5"  # first digit of the codes of failed requests
 _NS: Final = 1_000_000_000
@@ -35,83 +46,11 @@ _NS: Final = 1_000_000_000
 Key = tuple[str, ...]
 """Values of the labels that an answer tells apart, in their order."""
 
+_Part = tuple[Mapping[str, str], Amount]
+
 
 class StaleError(IncompleteError):
     """What is known ends too long ago."""
-
-
-class Form(StrEnum):
-    """How a window's amounts become a value."""
-
-    RATE = "rate"
-    NEWEST = "newest"
-    QUANTILE = "quantile"
-    FAILED_RATIO = "failed ratio"
-
-
-_KINDS: Final[Mapping[Form, Kind]] = {
-    Form.RATE: Kind.COUNTER,
-    Form.FAILED_RATIO: Kind.COUNTER,
-    Form.NEWEST: Kind.GAUGE,
-    Form.QUANTILE: Kind.HISTOGRAM,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What a name stands for.
-
-    Attributes:
-        metric: The metric that it is made of.
-        form: How.
-        quantile: Of a `Form.QUANTILE`: 0 to 1.
-    """
-
-    metric: str
-    form: Form
-    quantile: float = 0.0
-
-    @property
-    def counts_nothing_as(self) -> float | None:
-        """The value of who has no samples in a complete window; `None` when that says nothing."""
-        return 0.0 if self.form is Form.RATE else None
-
-
-BUILT_IN: Final[Mapping[str, Meaning]] = {
-    "requests_per_second": Meaning("app_requests", Form.RATE),
-    "latency_p50_seconds": Meaning("app_request_duration_seconds", Form.QUANTILE, 0.5),
-    "latency_p95_seconds": Meaning("app_request_duration_seconds", Form.QUANTILE, 0.95),
-    "latency_p99_seconds": Meaning("app_request_duration_seconds", Form.QUANTILE, 0.99),
-    "error_ratio": Meaning("app_requests", Form.FAILED_RATIO),
-    "lines_per_second": Meaning("app_lines", Form.RATE),
-}
-"""Names that are there without any rule."""
-
-_PER_SECOND: Final = "_per_second"
-_QUANTILE: Final = re.compile(r"(.+)_p([0-9]{1,4})")
-_LISTED_QUANTILES: Final = ("p50", "p95", "p99")
-
-
-def meanings_of(name: str) -> tuple[Meaning, ...]:
-    """What a name may stand for, the likeliest first; it is the first whose metric is there and of its kind.
-
-    Beside `BUILT_IN`: `<counter>_per_second`, `<histogram>_p95` (any digits: the quantile behind the point), `<gauge>`.
-    """
-    if name in BUILT_IN:
-        return (BUILT_IN[name],)
-    found = [Meaning(name.removesuffix(_PER_SECOND), Form.RATE)] if name.endswith(_PER_SECOND) else []
-    if match := _QUANTILE.fullmatch(name):
-        found.append(Meaning(match[1], Form.QUANTILE, float(f"0.{match[2]}")))
-    return (*found, Meaning(name, Form.NEWEST))
-
-
-def names_of(metric: Metric) -> tuple[str, ...]:
-    """The usual names of what is made of a metric."""
-    if metric.kind is Kind.COUNTER:
-        return (f"{metric.name}{_PER_SECOND}",)
-    if metric.kind is Kind.HISTOGRAM:
-        return tuple(f"{metric.name}_{quantile}" for quantile in _LISTED_QUANTILES)
-    return (metric.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +62,8 @@ class Wanted:
         match: As of a `Question`.
         by: Labels that the values are told apart by.
         seen: More labels that `keep` looks at.
-        keep: Whether the series with these labels counts; a label without a value is absent.
+        keep: Whether the series with these labels counts, as far as it does not depend on those that are named second;
+            a label without a value is absent.
         window_seconds: Length of the window, a multiple of ten.
         stale_seconds: Oldest end of the window.
     """
@@ -132,7 +72,7 @@ class Wanted:
     match: Mapping[str, frozenset[str]] = field(default_factory=dict)
     by: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
-    keep: Callable[[Mapping[str, str]], bool] = lambda _: True
+    keep: Callable[[Mapping[str, str], AbstractSet[str]], bool] = lambda _labels, _unknown: True
     window_seconds: int = WINDOW_SECONDS
     stale_seconds: float = STALE_SECONDS
 
@@ -172,12 +112,12 @@ async def read_values(reader: Reader, wanted: Wanted, *, now_ns: int) -> Values:
     stop_ns = watermark_ns // SLOT_NS * SLOT_NS
     start_ns = stop_ns - wanted.window_seconds * _NS
     for meaning in meanings_of(wanted.name):
-        by = tuple(dict.fromkeys((*wanted.by, *wanted.seen, *_needed(meaning))))
+        by = tuple(dict.fromkeys((*wanted.by, *wanted.seen, *_needed(meaning), *_served(wanted))))
         try:
             answer = await reader.ask(Question(meaning.metric, start_ns, stop_ns, wanted.match, by))
         except KeyError:
             continue
-        if answer.metric.kind is not _KINDS[meaning.form]:
+        if answer.metric.kind is not KINDS[meaning.form]:
             continue
         if answer.watermark_ns < stop_ns or answer.unattributed:
             raise IncompleteError("the window is not complete any more: a shard has changed hands")
@@ -201,6 +141,11 @@ def _needed(meaning: Meaning) -> tuple[str, ...]:
     return (ROUTED, _CODE) if meaning.form is Form.FAILED_RATIO else (ROUTED,)
 
 
+def _served(wanted: Wanted) -> tuple[str, ...]:
+    """What shows whether it is known who served, if that is looked at."""
+    return (POD, RELEASE) if SERVED.intersection((*wanted.by, *wanted.seen)) else ()
+
+
 def values_of(
     answer: Answer, meaning: Meaning, wanted: Wanted, *, by: tuple[str, ...], seconds: int
 ) -> dict[Key, float]:
@@ -210,33 +155,82 @@ def values_of(
         answer: To a question with `by`.
         meaning: What is made of it.
         wanted: What for.
-        by: All labels that the answer tells apart; those of `wanted.by` first.
+        by: All labels that the answer tells apart.
         seconds: Length of the window.
+
+    Raises:
+        IncompleteError: Of too many samples it is not known whether they count.
     """
-    kept = [(labels, amount) for labels, amount in _labelled(answer, by) if wanted.keep(labels)]
-    groups: dict[Key, list[tuple[Mapping[str, str], Amount]]] = {}
-    for labels, amount in _from_one_side(kept) if ROUTED in _needed(meaning) else kept:
+    kept, doubtful = _chosen(_labelled(answer, by), wanted, _looked_at(wanted, meaning))
+    if ROUTED in _needed(meaning):
+        kept, doubtful = _from_one_side(kept, doubtful)
+    _check_certain(kept, doubtful)
+    groups: dict[Key, list[_Part]] = {}
+    for labels, amount in kept:
         groups.setdefault(tuple(labels.get(name, "") for name in wanted.by), []).append((labels, amount))
-    values = ((key, _value(parts, answer.metric, meaning, seconds)) for key, parts in groups.items())
+    values = ((key, _value(of_key, answer.metric, meaning, seconds)) for key, of_key in groups.items())
     return {key: value for key, value in values if value is not None and math.isfinite(value)}
 
 
-def _labelled(answer: Answer, by: tuple[str, ...]) -> Iterable[tuple[dict[str, str], Amount]]:
+def _looked_at(wanted: Wanted, meaning: Meaning) -> frozenset[str]:
+    return frozenset((*wanted.by, *wanted.seen, *_needed(meaning)))
+
+
+def _chosen(parts: Iterable[_Part], wanted: Wanted, looked: frozenset[str]) -> tuple[list[_Part], list[_Part]]:
+    """What counts, and what may count: what it depends on is not known."""
+    kept: list[_Part] = []
+    doubtful: list[_Part] = []
+    for labels, amount in parts:
+        unknown = _unknown(labels, looked)
+        if wanted.keep(labels, unknown):
+            (doubtful if unknown else kept).append((labels, amount))
+    return kept, doubtful
+
+
+def _labelled(answer: Answer, by: tuple[str, ...]) -> Iterator[_Part]:
     for key, amount in answer.groups.items():
-        yield {name: value for name, value in zip(by, key, strict=True) if value}, amount
+        labels = {name: value for name, value in zip(by, key, strict=True) if value}
+        if labels.get(ROUTED) == _DEIS_ROUTER:
+            labels.setdefault(PROCESS, _ROUTED_PROCESS)
+        yield labels, amount
 
 
-def _from_one_side(
-    parts: Sequence[tuple[Mapping[str, str], Amount]],
-) -> Iterable[tuple[Mapping[str, str], Amount]]:
+def _unknown(labels: Mapping[str, str], looked: frozenset[str]) -> frozenset[str]:
+    """Labels that are looked at and whose value is not known: nobody knows which pod served, or the app has too many.
+
+    A process without a name is known where the pod is.
+    """
+    found = {name for name in looked if labels.get(name) == OVERFLOW}
+    if POD not in labels:
+        found |= looked & {POD, PROCESS} - labels.keys()
+    if labels.get(RELEASE, UNKNOWN) == UNKNOWN:
+        found |= looked & {RELEASE}
+    return frozenset(found)
+
+
+def _from_one_side(kept: list[_Part], doubtful: list[_Part]) -> tuple[list[_Part], list[_Part]]:
     """A request that a router and the app both write of counts once: as the routers say, if they say anything."""
-    routed = [part for part in parts if part[0].get(ROUTED, _OWN) != _OWN]
-    return routed or parts
+    if not kept:
+        return kept, doubtful
+    routed = any(map(_is_routed, kept))
+    of_side = [one for one in doubtful if _is_routed(one) is routed or one[0].get(ROUTED) == OVERFLOW]
+    return [one for one in kept if _is_routed(one) is routed], of_side
 
 
-def _value(
-    parts: Sequence[tuple[Mapping[str, str], Amount]], metric: Metric, meaning: Meaning, seconds: int
-) -> float | None:
+def _is_routed(part: _Part) -> bool:
+    return part[0].get(ROUTED, _OWN) != _OWN
+
+
+def _check_certain(kept: list[_Part], doubtful: list[_Part]) -> None:
+    missing = sum(amount.count for _, amount in doubtful)
+    whole = missing + sum(amount.count for _, amount in kept)
+    if missing > DOUBTFUL_RATIO * whole:
+        raise IncompleteError(
+            f"of {missing} in {whole} samples it is not known of which process, release or pod they are"
+        )
+
+
+def _value(parts: list[_Part], metric: Metric, meaning: Meaning, seconds: int) -> float | None:
     whole = math.fsum(amount.total for _, amount in parts)
     match meaning.form:
         case Form.RATE:

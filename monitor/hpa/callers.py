@@ -15,6 +15,7 @@ from monitor.hpa.refusal import RefusalError
 
 _TOKENS: Final = 1000
 _TOKEN_SECONDS: Final = 10.0
+_REVIEWS: Final = 8  # at once: who sends nonsense must not keep the autoscaler waiting
 _BEARER: Final = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,8192})")
 
 NOBODY: Final = Caller("")
@@ -34,6 +35,7 @@ class Callers:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._tokens: Cached[bytes, Caller] = Cached(entries=_TOKENS, seconds=_TOKEN_SECONDS)
+        self._reviewing = 0
         self.front_proxy: FrontProxy | None = None
 
     async def identify(self, certificate: Mapping[str, Any] | None, headers: CIMultiDictProxy[str]) -> Caller:
@@ -61,9 +63,18 @@ class Callers:
         digest = hashlib.sha256(token.encode()).digest()
         caller = self._tokens.get(digest)
         if caller is None:
-            found = await self._cluster.who_has(token)
+            found = await self._reviewed(token)
             caller = NOBODY if found is None else replace(found, groups=known_groups(found.groups))
             self._tokens.put(digest, caller)
         if caller is NOBODY:
             raise RefusalError(401, "Unauthorized", "Unauthorized", cause="bad-token")
         return caller
+
+    async def _reviewed(self, token: str) -> Caller | None:
+        if self._reviewing >= _REVIEWS:
+            raise RefusalError(429, "TooManyRequests", "too many unknown tokens at once", cause="too-many-tokens")
+        self._reviewing += 1
+        try:
+            return await self._cluster.who_has(token)
+        finally:
+            self._reviewing -= 1

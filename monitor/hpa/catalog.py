@@ -1,13 +1,18 @@
 """Which metrics there are, for who lists the APIs' resources."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Final
 
 from monitor.hpa.cached import Cached
 from monitor.hpa.naming import KINDS
 from monitor.hpa.shapes import Json, resource
-from monitor.reading import IncompleteError, Reader
-from monitor.values import BUILT_IN, names_of
+from monitor.meaning import BUILT_IN, names_of
+from monitor.reading import IncompleteError, Known, Reader
+
+LIST_SECONDS: Final = 2.0
+"""What a list may wait for others: an API server that gets none within five seconds takes the APIs for dead."""
 
 _MOST: Final = 500  # of names, so that the list stays below a megabyte
 _SECONDS: Final = 30.0  # autoscalers do not read it; API servers do, each for itself
@@ -38,10 +43,10 @@ class Catalog:
         return kept
 
     async def _read(self) -> tuple[str, ...]:
-        try:
-            known = await self._reader.known()
-        except IncompleteError:
-            known = []
+        known: list[Known] = []
+        with contextlib.suppress(IncompleteError, TimeoutError):
+            async with asyncio.timeout(LIST_SECONDS):
+                known = await self._reader.known()
         made = (name for one in sorted(known, key=lambda one: one.metric.name) for name in names_of(one.metric))
         return tuple(dict.fromkeys((*BUILT_IN, *made)))[:_MOST]
 

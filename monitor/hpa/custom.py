@@ -1,7 +1,6 @@
 """Custom metrics: values of pods, of objects that stand for an app or a process, and of a namespace."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
 
 from monitor.hpa.cluster import Cluster, ReadyPod
 from monitor.hpa.naming import KINDS, Kind, scope_of
@@ -10,10 +9,7 @@ from monitor.hpa.refusal import RefusalError, UnknownError
 from monitor.hpa.selector import Selector
 from monitor.hpa.shapes import Described, Item
 from monitor.hpa.source import Source
-from monitor.reading import SLOT_NS
-from monitor.values import Form, Values
-
-_NS: Final = 1_000_000_000
+from monitor.values import POD, PROCESS, Values
 
 
 class CustomMetrics:
@@ -66,10 +62,10 @@ class CustomMetrics:
         if thing is None:
             raise _no_such(f'{asked.resource} "{asked.name}" not found')
         scope = scope_of(thing)
-        match = {"app": frozenset({scope.app})}
-        if scope.processes is not None:
-            match["process"] = scope.processes
-        values = await self._source.values(asked.metric, namespace=asked.namespace, selector=selector, match=match)
+        selector = selector.and_in("app", {scope.app})
+        if scope.process is not None:
+            selector = selector.and_in(PROCESS, {scope.process})
+        values = await self._source.values(asked.metric, namespace=asked.namespace, selector=selector)
         value = values.groups.get(())
         if value is None:
             value = await self._nothing(values, asked.namespace, scope.app, f"app {scope.app}")
@@ -87,10 +83,8 @@ class CustomMetrics:
 
     async def _of_pods(self, asked: Asked, labels: str, selector: Selector) -> list[Item]:
         pods = await self._pods(asked, labels)
-        match = {"pod": frozenset(pod.name for pod in pods)}
-        values = await self._source.values(
-            asked.metric, namespace=asked.namespace, selector=selector, match=match, by=("pod",)
-        )
+        selector = selector.and_in(POD, {pod.name for pod in pods})
+        values = await self._source.values(asked.metric, namespace=asked.namespace, selector=selector, by=(POD,))
         items = list(items_of(pods, values, asked.namespace))
         if asked.name != EVERY and not items:
             raise _no_such(f'no value of pod "{asked.name}" yet')
@@ -106,19 +100,15 @@ class CustomMetrics:
 
 
 def items_of(pods: Iterable[ReadyPod], values: Values, namespace: str) -> Iterator[Item]:
-    """A value for each pod that the window says something of.
+    """A value for each pod that was ready in the window.
 
-    One that became ready in it counts for the time since then; who did so in its last slot, or after it, has no value
-    yet: it would look idle.
+    One that became so within it has what it served, and no more is made of it: then the values of all pods add up to
+    what was served, however the requests moved among them, and so does the average that the autoscaler goes by.
     """
     for pod in pods:
         value = values.groups.get((pod.name,), values.meaning.counts_nothing_as)
-        since_ns = max(values.start_ns, pod.since_ns)
-        if value is None or values.stop_ns - since_ns <= SLOT_NS:
-            continue
-        if values.meaning.form is Form.RATE:
-            value *= (values.stop_ns - values.start_ns) / (values.stop_ns - since_ns)
-        yield Item(value, values.stop_ns, values.seconds, Described("Pod", pod.name, namespace))
+        if value is not None and pod.since_ns < values.stop_ns:
+            yield Item(value, values.stop_ns, values.seconds, Described("Pod", pod.name, namespace))
 
 
 def _no_such(message: str) -> RefusalError:

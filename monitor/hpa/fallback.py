@@ -17,6 +17,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from monitor.hpa.cached import Cached
+from monitor.hpa.catalog import LIST_SECONDS
 from monitor.hpa.cluster import Cluster
 from monitor.hpa.refusal import RefusalError
 from monitor.hpa.shapes import Json
@@ -27,6 +29,8 @@ PASSED: Final = "X-Deis-Telemetry-Passed"
 """Header of a request that was passed on once: it is not passed on again."""
 
 _BYTES: Final = 8 * MIB
+_LISTS: Final = 8
+_LIST_AGE_SECONDS: Final = 30.0
 _PATIENCE: Final = aiohttp.ClientTimeout(total=10.0)
 
 
@@ -54,6 +58,7 @@ class Fallback:
 
     def __init__(self, session: aiohttp.ClientSession, url: str, cluster: Cluster) -> None:
         self._session, self._url, self._cluster = session, url.rstrip("/"), cluster
+        self._lists: Cached[str, list[Json]] = Cached(entries=_LISTS, seconds=_LIST_AGE_SECONDS)
 
     async def get(self, path_and_query: str) -> Passed:
         """Pass a request on.
@@ -73,11 +78,19 @@ class Fallback:
             raise _away(repr(error)) from error
 
     async def listed(self, path: str) -> list[Json]:
-        """The resources that it lists; none while it does not answer: what is here must stay visible."""
+        """The resources that it lists; none while it does not answer soon: what is here must stay visible."""
+        kept = self._lists.get(path)
+        if kept is None:
+            kept = await self._read_list(path)
+            self._lists.put(path, kept)
+        return kept
+
+    async def _read_list(self, path: str) -> list[Json]:
         try:
-            answer = await self.get(path)
+            async with asyncio.timeout(LIST_SECONDS):
+                answer = await self.get(path)
             found = msgspec.json.decode(answer.body) if answer.status == HTTPStatus.OK else {}
-        except (RefusalError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (RefusalError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return []
         resources: Any = found.get("resources") if isinstance(found, dict) else None
         if not isinstance(resources, list):

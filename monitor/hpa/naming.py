@@ -13,8 +13,6 @@ import msgspec
 APP_ANNOTATION: Final = "metrics.deis.io/app"
 PROCESS_ANNOTATION: Final = "metrics.deis.io/process"
 
-_ROUTED_PROCESS: Final = "web"  # the only one that Deis's router passes requests to
-
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -79,34 +77,30 @@ class Scope:
 
     Attributes:
         app: Theirs.
-        processes: Theirs; `None` for all of the app.
+        process: Theirs; `None` for all of the app.
     """
 
     app: str
-    processes: frozenset[str] | None = None
+    process: str | None = None
 
 
 def scope_of(thing: Thing) -> Scope:
     """Name an object."""
-    annotations, labels = thing.metadata.annotations or {}, _labels(thing)
-    if labels.get("heritage") == "deis":
-        app, process = thing.metadata.namespace, labels.get("type", "")
-    else:
-        app = labels.get("app.kubernetes.io/name") or thing.metadata.namespace
-        process = labels.get("app.kubernetes.io/component", "")
-        if not process and thing.spec.template is not None:
-            return _told(annotations, app, frozenset({_part(thing.metadata.name, app)}))
-    if not process:
-        return _told(annotations, app, None)
-    # Where a router names no pod, its lines name no process; there is only one that they can be of.
-    return _told(annotations, app, frozenset({process, ""} if process == _ROUTED_PROCESS else {process}))
-
-
-def _told(annotations: Mapping[str, str], app: str, processes: frozenset[str] | None) -> Scope:
-    """What annotations say goes before what labels do."""
+    annotations = thing.metadata.annotations or {}
+    app, process = _named(thing, _labels(thing))
     if told := annotations.get(PROCESS_ANNOTATION):
-        processes = None if told == "*" else frozenset({told})
-    return Scope(annotations.get(APP_ANNOTATION) or app, processes)
+        process = None if told == "*" else told
+    return Scope(annotations.get(APP_ANNOTATION) or app, process)
+
+
+def _named(thing: Thing, labels: Mapping[str, str]) -> tuple[str, str | None]:
+    if labels.get("heritage") == "deis":
+        return thing.metadata.namespace, labels.get("type")
+    app = labels.get("app.kubernetes.io/name") or thing.metadata.namespace
+    process = labels.get("app.kubernetes.io/component")
+    if process is None and thing.spec.template is not None:
+        process = _part(thing.metadata.name, app)
+    return app, process
 
 
 def _labels(thing: Thing) -> Mapping[str, str]:

@@ -5,7 +5,8 @@ metric's labels an empty value is the same as none, since that is what it means 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -65,9 +66,13 @@ class Selector:
 
     requirements: tuple[Requirement, ...] = ()
 
-    def holds(self, labels: Mapping[str, str]) -> bool:
-        """Whether labels are so."""
-        return all(requirement.holds(labels) for requirement in self.requirements)
+    def holds(self, labels: Mapping[str, str], unknown: AbstractSet[str] = frozenset()) -> bool:
+        """Whether labels are so, or could be, whatever those are that are `unknown`."""
+        return all(one.label in unknown or one.holds(labels) for one in self.requirements)
+
+    def and_in(self, label: str, values: Iterable[str]) -> "Selector":
+        """The same, and a label must have one of some values."""
+        return Selector((*self.requirements, Requirement(label, Operator.IN, frozenset(values))))
 
     def labels(self) -> tuple[str, ...]:
         """Names of the labels that it looks at, each once."""

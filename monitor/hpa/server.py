@@ -67,7 +67,11 @@ async def run(
         return
     check_source(settings.hpa_kubernetes, variable="MONITOR_HPA_KUBERNETES")
     health.broken(PART, "the API server has not said yet how it calls")
-    async with open_client(settings.hpa_kubernetes) as client:
+    async with contextlib.AsyncExitStack() as opened:
+        try:
+            client = await opened.enter_async_context(open_client(settings.hpa_kubernetes))
+        except KubernetesUnavailableError as error:
+            raise SettingsError(f"MONITOR_HPA_KUBERNETES={settings.hpa_kubernetes}: {error}") from error
         await _Server(settings, reader, client, health=health, registry=registry).run(stopping)
 
 

@@ -1,12 +1,16 @@
 """Values of the series that somebody may see: those of one namespace, and of its selectors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from monitor.hpa.refusal import UnknownError
 from monitor.hpa.selector import Selector
+from monitor.metric import OVERFLOW, UNKNOWN
 from monitor.reading import Reader
-from monitor.values import Values, Wanted, read_values
+from monitor.values import SERVED, Values, Wanted, read_values
+
+_NOT_KNOWN: Final = frozenset({"", UNKNOWN, OVERFLOW})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +35,14 @@ class Source:
         *,
         namespace: str,
         selector: Selector,
-        match: Mapping[str, frozenset[str]] | None = None,
         by: tuple[str, ...] = (),
     ) -> Values:
         """Values of a name in a namespace.
 
         Args:
-            name: See `monitor.values.meanings_of`.
+            name: See `monitor.meaning.meanings_of`.
             namespace: The only one whose series count, whatever the selector says.
             selector: Of labels of the metric.
-            match: What else labels must be.
             by: Labels that tell values apart.
 
         Raises:
@@ -50,7 +52,7 @@ class Source:
         """
         wanted = Wanted(
             name,
-            match=_narrowed({**(match or {}), "namespace": frozenset({namespace})}, selector),
+            match=_narrowed(namespace, selector),
             by=by,
             seen=selector.labels(),
             keep=selector.holds,
@@ -71,11 +73,14 @@ class Source:
         return bool(await self.reader.known(namespace=namespace, app=app))
 
 
-def _narrowed(match: Mapping[str, frozenset[str]], selector: Selector) -> dict[str, frozenset[str]]:
-    """What labels must be, with what the selector names: so less is read. It narrows, and never widens."""
-    found = dict(match)
+def _narrowed(namespace: str, selector: Selector) -> dict[str, frozenset[str]]:
+    """What labels must be: the namespace, and what the selector names, so that less is read.
+
+    What is not known of who served is read, too: it must not go unnoticed that a value lacks it.
+    """
+    found = {"namespace": frozenset({namespace})}
     for label in selector.labels():
         allowed = selector.allowed(label)
-        if allowed is not None:
-            found[label] = found[label] & allowed if label in found else allowed
+        if allowed is not None and label != "namespace":
+            found[label] = allowed | _NOT_KNOWN if label in SERVED else allowed | {OVERFLOW}
     return found

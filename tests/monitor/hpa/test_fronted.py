@@ -1,5 +1,7 @@
 """Whom the API server is believed to call for, and when it is believed."""
 
+import asyncio
+
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -119,6 +121,34 @@ async def test_the_api_server_is_asked_once_for_a_token_good_or_bad(front_proxy:
         with pytest.raises(RefusalError):
             await callers.identify(None, headers(("Authorization", "Bearer bad")))
     assert tokens.asked == 2
+
+
+async def test_tokens_that_nobody_knows_do_not_pile_up_at_the_api_server(front_proxy: FrontProxy) -> None:
+    class Slow(Tokens):
+        async def who_has(self, token: str) -> Caller | None:
+            self.asked += 1
+            await asyncio.Event().wait()
+            return None
+
+    tokens = Slow()
+    callers = Callers(tokens)
+    refused = []
+
+    async def call(number: int) -> None:
+        try:
+            await callers.identify(None, headers(("Authorization", f"Bearer {number}")))
+        except RefusalError as error:
+            refused.append(error.code)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(call(number)) for number in range(100)]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+    assert refused == [429] * 92
+    assert tokens.asked == 8
+    assert callers._reviewing == 0
 
 
 async def test_nobody_is_believed_before_the_api_server_has_said_how_it_calls() -> None:

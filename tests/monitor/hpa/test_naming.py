@@ -13,10 +13,10 @@ def thing(name: str, **more: object) -> Thing:
 
 DEIS = {"heritage": "deis", "app": "shop"}
 CASES = {
-    "a Deis Deployment": (thing("shop-worker", pods={**DEIS, "type": "worker"}), Scope("shop", frozenset({"worker"}))),
+    "a Deis Deployment": (thing("shop-worker", pods={**DEIS, "type": "worker"}), Scope("shop", "worker")),
     "one that Deis's router serves": (
         thing("shop-web", pods={**DEIS, "type": "web"}),
-        Scope("shop", frozenset({"web", ""})),
+        Scope("shop", "web"),
     ),
     "a Deis app that calls itself another": (
         thing("shop", labels=DEIS, selector={"app": "bank"}),
@@ -24,26 +24,26 @@ CASES = {
     ),
     "a Deployment with a component": (
         thing("x", pods={"app.kubernetes.io/name": "crm", "app.kubernetes.io/component": "ui"}),
-        Scope("crm", frozenset({"ui"})),
+        Scope("crm", "ui"),
     ),
     "a Deployment with a name alone": (
         thing("crm-ui", pods={"app.kubernetes.io/name": "crm"}),
-        Scope("crm", frozenset({"ui"})),
+        Scope("crm", "ui"),
     ),
     "a Deployment named after its app": (
         thing("crm", pods={"app.kubernetes.io/name": "crm"}),
-        Scope("crm", frozenset({""})),
+        Scope("crm", ""),
     ),
-    "a Deployment without labels": (thing("cart", pods={}), Scope("shop", frozenset({"cart"}))),
+    "a Deployment without labels": (thing("cart", pods={}), Scope("shop", "cart")),
     "a Service": (thing("front", selector={"app.kubernetes.io/name": "crm"}), Scope("crm")),
     "a Service of a component": (
         thing("front", selector={"app.kubernetes.io/name": "crm", "app.kubernetes.io/component": "ui"}),
-        Scope("crm", frozenset({"ui"})),
+        Scope("crm", "ui"),
     ),
     "a Service without a selector": (thing("front"), Scope("shop")),
     "annotations": (
         thing("cart", pods={}, annotations={"metrics.deis.io/app": "crm", "metrics.deis.io/process": "ui"}),
-        Scope("crm", frozenset({"ui"})),
+        Scope("crm", "ui"),
     ),
     "an annotation for all processes": (
         thing("cart", pods={}, annotations={"metrics.deis.io/process": "*"}),

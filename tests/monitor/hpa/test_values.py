@@ -3,8 +3,9 @@
 import pytest
 from told_reader import DEPTH, DURATIONS, NOW_NS, REQUESTS, ToldReader
 
+from monitor.meaning import BUILT_IN, Form, meanings_of, names_of
 from monitor.reading import SLOT_NS, IncompleteError
-from monitor.values import BUILT_IN, Form, StaleError, Values, Wanted, meanings_of, names_of, read_values
+from monitor.values import StaleError, Values, Wanted, read_values
 
 S = 1_000_000_000
 
@@ -36,7 +37,7 @@ async def test_a_request_that_router_and_app_both_write_of_counts_once(reader: T
     assert await value(reader, "requests_per_second") == 5.0
     reader.tell("app_requests", 240, source="router", code="200")
     assert await value(reader, "requests_per_second") == 4.0
-    only_app = {"seen": ("source",), "keep": lambda labels: labels.get("source") == "app"}
+    only_app = {"seen": ("source",), "keep": lambda labels, _: labels.get("source") == "app"}
     assert await value(reader, "requests_per_second", **only_app) == 5.0
 
 
