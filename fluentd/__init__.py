@@ -7,6 +7,7 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     source         the identity of a file (its beginning), and how far it was read and acknowledged
     tail           one look at one file: the next chunk's bytes, its end, or "this is another file now"
     openfile       a file of a run while it is held open
+    held           the files of one run that are held open, in order
     identity       which source an open file is: new, known, or a copy
     outgoing       a chunk made of bytes of a source
     controller     whose line of the Deis controller's log it is
@@ -18,6 +19,7 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     run            the files of one run of one container, in the order of writing
     tree           all runs: what discovery found, which of them are hot, up to when everything is read
     watch          inotify: which directories changed
+    statements     what is said of the node's pods, to each partition
     sender         packs, one lane for each partition, one byte budget for everything in flight
     checkpoint     how far the queue has the bytes, on disk
     keeper         when the checkpoint is written

@@ -55,6 +55,7 @@ class Statements:
         self._known_ns: Callable[[], int] = lambda: 0
         self._since_ns = now_ns()
         self._live: dict[str, PodStatement] = {}
+        self._all: tuple[PodStatement, ...] | None = ()
         self._log: deque[PodStatement] = deque()
         self._first = 0  # number of the oldest in the log
         self._voices: list[Voice] = []
@@ -90,6 +91,7 @@ class Statements:
         except FormatError:
             self._dropped.labels("malformed").inc()
             return
+        self._all = None
         if statement.to_ns:
             self._live.pop(statement.uid, None)
         else:
@@ -124,12 +126,13 @@ class Statements:
             self._log.popleft()
             self._first += 1
 
-    def all(self) -> list[PodStatement]:
+    def all(self) -> tuple[PodStatement, ...]:
         """All pods that are there, as far as one record has room; of rules only that there are none."""
-        told = [one if not one.rules else msgspec.structs.replace(one, rules=None) for one in self._live.values()]
-        fitting = next(_parts(told), [])
-        self._dropped.labels("pods").inc(len(told) - len(fitting))
-        return fitting
+        if self._all is None:  # else every partition would have them made anew
+            told = [one if not one.rules else msgspec.structs.replace(one, rules=None) for one in self._live.values()]
+            self._all = tuple(next(_parts(told), ()))
+            self._dropped.labels("pods").inc(len(told) - len(self._all))
+        return self._all
 
     def with_rules(self) -> list[PodStatement]:
         """Pods that are there and have rules."""
@@ -185,7 +188,7 @@ class Voice:
             self._rules_at = now + RULES_SECONDS
         self._complete_at = now + COMPLETE_SECONDS
         parts = [PodNews(tuple(part), known_ns=known_ns) for part in _parts(told)]
-        return [*parts, PodNews(tuple(statements.all()), complete=True, known_ns=known_ns)]
+        return [*parts, PodNews(statements.all(), complete=True, known_ns=known_ns)]
 
 
 def news_bytes(news: PodNews) -> int:

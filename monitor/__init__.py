@@ -3,7 +3,7 @@
 Layers, lower ones know nothing of higher ones::
 
     metric, reading            what rules give and series keep; questions about windows of it
-    attribution (ownrules)     which pod was at an address when, and what rules its app has
+    attribution (stays, ownrules)  who was at an address when, and what rules apps have
     rules                      lines to samples
     series                     samples to totals and windows
     shard (shardstate)         one shard: records in; totals, answers and a state out
