@@ -81,20 +81,21 @@ def access_samples(access: Access) -> Iterator[Samples]:
     """What access lines add to the built-in metrics."""
     if not len(access.rows):
         return
-    everything = np.arange(len(access.rows))
     upstream = _last_upstream(access)
-    labels = [
+    source, method, code = (
         Column.same(access.source, len(access.rows)),
         Column(access.method, METHODS),
         Column(access.code, CODES),
-    ]
-    yield _samples(access, REQUESTS, labels, upstream, which=everything)
-    timed = np.flatnonzero(~np.isnan(access.seconds))
-    yield _samples(access, REQUEST_SECONDS, labels[:1], upstream, which=timed, values=access.seconds)
-    sized = np.flatnonzero(~np.isnan(access.size))
-    yield _samples(access, RESPONSE_BYTES, labels[:1], upstream, which=sized, values=access.size)
+    )
+    yield _samples(access, REQUESTS, [source, method, code], upstream)
+    yield _samples(access, REQUEST_SECONDS, [source], upstream, values=access.seconds)
+    yield _samples(access, RESPONSE_BYTES, [source], upstream, values=access.size)
     if access.tries is not None:
-        yield from _tries(access, access.tries, upstream)
+        yield from _try_samples(access, access.tries, upstream)
+        passed = np.zeros(len(access.rows), np.bool_)
+        passed[access.tries.request] = True
+        if not passed.all():
+            yield _samples(access, WITHOUT_UPSTREAM, [source, code], None, which=np.flatnonzero(~passed))
 
 
 def _last_upstream(access: Access) -> Column | None:
@@ -106,20 +107,22 @@ def _last_upstream(access: Access) -> Column | None:
     return Column(last, access.upstreams)
 
 
-def _tries(access: Access, tries: Tries, upstream: Column | None) -> Iterator[Samples]:
+def _try_samples(access: Access, tries: Tries, upstream: Column | None) -> Iterator[Samples]:
+    """Each try as a request of its own."""
     source = Column.same(access.source, len(tries.request))
-    each = None if upstream is None else Column(tries.upstream, access.upstreams)
-    who, rows, time_ns = (access.who.of(tries.request), access.rows[tries.request], access.time_ns[tries.request])
-    index, sets = label_sets(who, [source, Column(tries.code, CODES)], each)
-    yield Samples(TRIES, sets, index, rows, time_ns)
-    timed = np.flatnonzero(~np.isnan(tries.seconds))
-    index, sets = label_sets(who.of(timed), [source.of(timed)], each and each.of(timed))
-    yield Samples(TRY_SECONDS, sets, index, rows[timed], time_ns[timed], tries.seconds[timed])
-    passed = np.zeros(len(access.rows), np.bool_)
-    passed[tries.request] = True
-    without = np.flatnonzero(~passed)
-    labels = [Column.same(access.source, len(access.rows)), Column(access.code, CODES)]
-    yield _samples(access, WITHOUT_UPSTREAM, labels, None, which=without)
+    each = Access(
+        source=access.source,
+        rows=access.rows[tries.request],
+        time_ns=access.time_ns[tries.request],
+        who=access.who.of(tries.request),
+        method=access.method,
+        code=tries.code,
+        seconds=tries.seconds,
+        size=tries.seconds,
+    )
+    to = None if upstream is None else Column(tries.upstream, access.upstreams)
+    yield _samples(each, TRIES, [source, Column(tries.code, CODES)], to)
+    yield _samples(each, TRY_SECONDS, [source], to, values=tries.seconds)
 
 
 def _samples(
@@ -128,22 +131,22 @@ def _samples(
     labels: Sequence[Column],
     upstream: Column | None,
     *,
-    which: I64,
+    which: I64 | None = None,
     values: F64 | None = None,
 ) -> Samples:
-    """Samples of some of the requests."""
+    """Samples of some of the requests, else of all, or of all that have a value."""
+    if values is not None and (absent := np.isnan(values)).any():
+        which = np.flatnonzero(~absent)
+    if which is None:
+        index, sets = label_sets(access.who, labels, upstream)
+        traces = exemplars(access.traces, np.arange(len(index)), index) if metric.edges else ()
+        return Samples(metric, sets, index, access.rows, access.time_ns, values, traces)
     index, sets = label_sets(
         access.who.of(which), [label.of(which) for label in labels], upstream and upstream.of(which)
     )
-    return Samples(
-        metric,
-        sets,
-        index,
-        access.rows[which],
-        access.time_ns[which],
-        None if values is None else values[which],
-        exemplars(access.traces, which, index) if metric.edges else (),
-    )
+    traces = exemplars(access.traces, which, index) if metric.edges else ()
+    values = None if values is None else values[which]
+    return Samples(metric, sets, index, access.rows[which], access.time_ns[which], values, traces)
 
 
 def exemplars(traces: Mapping[int, str], which: I64, index: I32) -> tuple[Exemplar, ...]:

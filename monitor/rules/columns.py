@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.metric import LabelSet
 from monitor.rules.codes import I32, I64, encode_numbers, encode_values
@@ -71,26 +72,36 @@ class Who:
 
 def label_sets(who: Who, labels: Sequence[Column], upstream: Column | None = None) -> tuple[I32, list[LabelSet]]:
     """Which label set each row has, and the distinct ones in the order in which they first come."""
-    columns = [*labels, upstream] if upstream is not None else labels
-    keys, span = who.codes.astype(np.int64), max(len(who.sets), 1)
-    for column in columns:
+    columns = [*labels, *((upstream,) if upstream is not None else ())]
+    keys: npt.NDArray[Any] = who.codes
+    span = max(len(who.sets), 1)
+    dense: list[tuple[int, I64]] = []
+    for number, column in enumerate(columns):
         if span > _MOST_KEYS // max(len(column.values), 1):
-            dense, distinct = encode_numbers(keys)
-            keys, span = dense.astype(np.int64), len(distinct)
-        keys = keys * len(column.values) + column.codes
-        span *= len(column.values)
-    index, distinct = encode_numbers(keys)
-    first = np.zeros(len(distinct), np.int64)
-    first[index[::-1]] = np.arange(len(index) - 1, -1, -1)
-    return index, _distinct(who.of(first), [label.of(first) for label in labels], upstream and upstream.of(first))
+            keys, distinct = encode_numbers(keys)
+            dense.append((number, distinct))
+            span = len(distinct)
+        if len(column.values) > 1:
+            keys = keys * np.int64(len(column.values)) + column.codes
+            span *= len(column.values)
+    index, keys = encode_numbers(keys)
+    codes: list[list[int]] = []
+    for number in range(len(columns) - 1, -1, -1):
+        keys, code = np.divmod(keys, max(len(columns[number].values), 1))
+        codes.append(code.tolist())
+        if dense and dense[-1][0] == number:
+            keys = dense.pop()[1][keys]
+    return index, _sets(who, keys.tolist(), columns, codes[::-1], len(labels))
 
 
-def _distinct(who: Who, labels: Sequence[Column], upstream: Column | None) -> list[LabelSet]:
-    addresses = upstream.texts() if upstream is not None else repeat("", len(who.codes))
-    values = zip(*(label.texts() for label in labels), strict=True) if labels else repeat((), len(who.codes))
+def _sets(
+    who: Who, owners: list[int], columns: Sequence[Column], codes: list[list[int]], labels: int
+) -> list[LabelSet]:
+    """Label sets of rows, by their codes in each column; a column behind the labels holds upstreams."""
+    texts = [[column.values[code] for code in of_column] for column, of_column in zip(columns, codes, strict=True)]
+    values = zip(*texts[:labels], strict=True) if labels else repeat((), len(owners))
+    addresses = texts[labels] if len(texts) > labels else repeat("", len(owners))
     return [
         LabelSet(one.namespace, one.app, one.process, one.release, one.pod, of_labels, address)
-        for one, of_labels, address in zip(
-            map(who.sets.__getitem__, who.codes.tolist()), values, addresses, strict=True
-        )
+        for one, of_labels, address in zip(map(who.sets.__getitem__, owners), values, addresses, strict=True)
     ]

@@ -21,6 +21,11 @@ _LONGEST: Final = 64
 _ZEROS: Final = np.uint64(0x3030303030303030)
 _HIGH: Final = np.uint64(0xF0F0F0F0F0F0F0F0)
 _LOW: Final = np.uint64(0x0F0F0F0F0F0F0F0F)
+_BYTE: Final = np.uint64(8)
+_DECIMALS: Final = np.uint64(0xFFFFFF0000000000)
+_BEFORE: Final = np.uint64(0x000000FFFFFFFFFF)
+_POINT_PLACE: Final = np.uint64(0x000000FF00000000)
+_POINT: Final = np.uint64(ord(".") << 32)
 _SIX: Final = np.uint64(0x0606060606060606)
 
 
@@ -37,21 +42,18 @@ def thousandths(text: Text, starts: I64, stops: I64) -> F64:
 
     Others that make sense are read as well, more slowly.
     """
-    point = stops - 4
-    usual = text.has(point, b".") & (point > starts)
-    # Without its point, the number is one of thousandths: what stands before moves next to the decimals.
     words = text.words(stops - _WORD)
-    digits = ((words << np.uint64(8)) & np.uint64(0x000000FFFFFFFFFF)) | (words & np.uint64(0xFFFFFF0000000000))
-    lengths = np.where(usual, stops - starts - 1, _WORD)
-    values, good = _digits(digits, lengths)
-    usual &= good & (lengths < _WORD)
-    result = values / 1000.0
-    return _others(text, starts, stops, result, ~usual)
+    lengths = stops - starts - 1
+    # Without its point, the number is one of thousandths: what stands before moves next to the decimals.
+    values, good = _digits(((words << _BYTE) & _BEFORE) | (words & _DECIMALS), lengths)
+    good &= ((words & _POINT_PLACE) == _POINT) & (lengths > 3) & (lengths < _WORD)  # noqa: PLR2004 - three decimals
+    values /= 1000.0
+    return _others(text, starts, stops, values, ~good)
 
 
 def _digits(words: U64, lengths: I64) -> tuple[F64, Bools]:
     """The number of the last `lengths` bytes, of at most eight, of each word; and whether they are digits."""
-    shift = (np.clip(_WORD - lengths, 0, _WORD) * 8).astype(np.uint64)
+    shift = ((_WORD - lengths) * 8).astype(np.uint64)
     kept = (words >> shift) << shift  # numpy, unlike C, empties a word that is shifted by 64
     filled = kept | (_ZEROS & ~(np.uint64(_ALL) << shift))
     good: Bools = ((filled & _HIGH) == _ZEROS) & ((((filled & _LOW) + _SIX) & _HIGH) == np.uint64(0))

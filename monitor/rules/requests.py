@@ -1,8 +1,8 @@
 """Requests out of access lines: those of usual lines as arrays, the others one by one, put together in order."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,16 @@ from monitor.rules.codes import I32, I64, encode_texts
 from monitor.rules.columns import Column, Who
 from monitor.rules.numbers import F64
 from monitor.rules.rows import Text
+from pipeline.lines.batch import Batch
+
+BLOCK_LINES: Final = 4096
+"""So many lines are read at once. More need memory that the process takes anew each time, which costs a third of all."""
 
 VALUE_BYTES: Final = 128
 """Most bytes of a label's value; a longer one is cut there."""
+
+Order = I64 | slice
+_AS_IT_IS: Final = slice(None)
 
 _METHOD_CODES: Final = {name.encode(): code for code, name in enumerate(METHODS)}
 
@@ -71,17 +78,23 @@ class Usual:
         good = (self.code >= 0) & ~np.isnan(self.seconds) & ~np.isnan(self.size)
         if good.all():
             return self
-        which = pa.array(np.flatnonzero(good))
+        kept = pa.array(np.flatnonzero(good))
+        of = {field.name: getattr(self, field.name) for field in fields(self)}
         return Usual(
-            which=self.which[good],
-            owner=self.owner.take(which),
-            method=self.method[good],
-            code=self.code[good],
-            seconds=self.seconds[good],
-            size=self.size[good],
-            upstream=self.upstream.take(which),
-            try_code=self.try_code[good],
-            try_seconds=self.try_seconds[good],
+            **{name: each[good] if isinstance(each, np.ndarray) else each.take(kept) for name, each in of.items()}
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Parts of one sequence of lines as one."""
+        if len(parts) == 1:
+            return parts[0]
+        of = {field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)}
+        return cls(
+            **{
+                name: np.concatenate(each) if isinstance(each[0], np.ndarray) else pa.concat_arrays(each)
+                for name, each in of.items()
+            }
         )
 
 
@@ -149,8 +162,8 @@ def cut_value(value: str) -> str:
 
 
 def read_access(
-    text: Text,
-    times_ns: I64,
+    batch: Batch,
+    rows: I64,
     source: str,
     form: Format,
     *,
@@ -160,33 +173,30 @@ def read_access(
     """Read access lines.
 
     Args:
-        text: The lines.
-        times_ns: int64, times of all rows of the batch.
+        batch: The lines.
+        rows: int64, ascending: which of them.
         source: See `Access`.
         form: Of the lines.
         owned_by: Whose request it was, by what the line says of that.
         attributed: Whether it is pods that listen at the addresses of tries.
 
     Returns:
-        What was read, and which lines are none of this format.
+        What was read, and which of the rows are none of this format.
     """
-    usual = form.usual_lines(text).sure()
-    left = np.ones(len(text), np.bool_)
-    left[usual.which] = False
-    indices = np.flatnonzero(left).tolist()
-    others = list(zip(indices, form.other_lines([text.line(index) for index in indices]), strict=True))
+    usual, others = _read(batch, rows, form)
     read = [(index, request) for index, request in others if request is not None]
-    which = np.concatenate((usual.which, np.array([index for index, _ in read], np.int64)))
-    order = np.argsort(which, kind="stable")
+    which = _with(usual.which, [index for index, _ in read])
+    # Nearly always all lines are usual: then nothing is moved.
+    order: Order = np.argsort(which, kind="stable") if read else _AS_IT_IS
     requests = [request for _, request in read]
-    rows = text.rows[which[order]]
+    found = rows[which[order]]
     owners = pa.concat_arrays([usual.owner, pa.array([each.owner for each in requests], pa.large_binary())])
     codes, names = encode_texts(owners)
     tries, upstreams = _tries(usual, requests, order)
     access = Access(
         source=source,
-        rows=rows,
-        time_ns=times_ns[rows],
+        rows=found,
+        time_ns=batch.time_ns[found],
         who=Who.distinct(codes[order], [owned_by(name) for name in names]),
         method=_with(usual.method, [each.method for each in requests])[order],
         code=_with(usual.code, [each.code for each in requests])[order],
@@ -195,22 +205,40 @@ def read_access(
         tries=tries,
         upstreams=upstreams if attributed else ("",) * len(upstreams),
     )
-    return access, np.array([index for index, request in others if request is None], np.int64)
+    return access, rows[np.array([index for index, request in others if request is None], np.int64)]
 
 
-def _tries(usual: Usual, requests: Sequence[Request], order: I64) -> tuple[Tries, tuple[str, ...]]:
+def _read(batch: Batch, rows: I64, form: Format) -> tuple[Usual, list[tuple[int, Request | None]]]:
+    """What usual lines say, and each other one with its index among the rows."""
+    usual, others = [], []
+    for first in range(0, max(len(rows), 1), BLOCK_LINES):
+        text = Text.of(batch, rows[first : first + BLOCK_LINES])
+        found = form.usual_lines(text).sure()
+        left = np.ones(len(text), np.bool_)
+        left[found.which] = False
+        indices = np.flatnonzero(left).tolist()
+        read = form.other_lines([text.line(index) for index in indices])
+        others += [(first + index, request) for index, request in zip(indices, read, strict=True)]
+        usual.append(replace(found, which=found.which + first))
+    return Usual.joined(usual), others
+
+
+def _tries(usual: Usual, requests: Sequence[Request], order: Order) -> tuple[Tries, tuple[str, ...]]:
     """Tries of all requests, in order, and their addresses."""
-    more = [(len(usual.which) + at, one) for at, request in enumerate(requests) for one in request.tries]
+    lines = len(usual.which)
+    more = [(lines + at, one) for at, request in enumerate(requests) for one in request.tries]
     codes, names = encode_texts(
         pa.concat_arrays([usual.upstream, pa.array([one.upstream for _, one in more], pa.large_binary())])
     )
-    passed = np.array([b":" in name for name in names], np.bool_)
-    single = np.flatnonzero(passed[codes[: len(usual.which)]])
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    request = place[_with(single, [at for at, _ in more])]
-    kept = np.concatenate((single, np.arange(len(usual.which), len(codes))))
-    by_request = np.argsort(request, kind="stable")
+    reached = np.array([b":" in name for name in names], np.bool_)
+    single = np.flatnonzero(reached[codes[:lines]])
+    request = _with(single, [at for at, _ in more])
+    if requests:
+        place = np.empty(lines + len(requests), np.int64)
+        place[order] = np.arange(len(place))
+        request = place[request]
+    by_request: Order = np.argsort(request, kind="stable") if requests else _AS_IT_IS
+    kept: Order = np.concatenate((single, np.arange(lines, len(codes)))) if len(single) < len(codes) else _AS_IT_IS
     upstream = Column.distinct(codes[kept] + np.int32(1), ["", *map(name_of, names)])
     tries = Tries(
         request=request[by_request],

@@ -161,6 +161,8 @@ class Fields:
     def dashes(self, *numbers: int) -> Bools:
         """Whether all these fields, with fields before and behind them, are a dash."""
         found = np.ones(len(self.text), np.bool_)
+        characters = self.text.characters
         for number in numbers:
-            found &= self.text.has(self.spaces.nth(number - 1), b" - ")
+            space = self.spaces.nth(number - 1)
+            found &= (self.spaces.nth(number) == space + 2) & (characters[space + 1] == ord("-"))
         return found

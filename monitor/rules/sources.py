@@ -16,7 +16,6 @@ from monitor.rules.access import access_samples
 from monitor.rules.misses import NOT_A_NUMBER, UNMATCHED, Misses
 from monitor.rules.places import Names, Where, rows_of
 from monitor.rules.requests import Format, name_of, read_access
-from monitor.rules.rows import Text
 from pipeline.lines.batch import Batch, ChunkFacts
 
 FormatName = Literal["deis-router", "ingress-nginx", "traefik", "envoy"]
@@ -115,15 +114,14 @@ def routers_of(batch: Batch, sources: Sequence[Source]) -> list[Routers]:
 def source_samples(batch: Batch, routers: Sequence[Routers], misses: Misses) -> Iterator[Samples]:
     """Samples of routers' lines."""
     for source, facts in routers:
-        text = Text.of(batch, rows_of(batch, facts))
         access, unread = read_access(
-            text,
-            batch.time_ns,
+            batch,
+            rows_of(batch, facts),
             LABELS[source.format],
             FORMATS[source.format],
             owned_by=owner_of(source, batch.facts[facts[0]]),
             attributed=source.endpoints,
         )
-        misses.add(text.rows[unread], source.format, UNMATCHED)
+        misses.add(unread, source.format, UNMATCHED)
         misses.add(access.rows[np.isnan(access.seconds) | np.isnan(access.size)], source.format, NOT_A_NUMBER)
         yield from access_samples(access)
