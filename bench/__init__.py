@@ -8,6 +8,7 @@
     ingest       queue to committed table: CPU, size on disk
     reading      last lines, search
     latency      append to follower, CPU of the idle pipeline
+    quiet        quiet pods' lines to their followers beside a pod at full speed   <- loud, a process that writes
     load         containers that write while something is measured
     cluster      files to brokers to a bucket by one to four loggers; catching up
     commits      commits in a second, and after 20,000 of them   <- committer, a process that commits

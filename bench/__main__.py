@@ -17,6 +17,7 @@ from bench.latency import follow_latency_ms, idle_cpu_percent
 from bench.material import Material
 from bench.peers import peers_idle_cpu_percent, peers_mb_per_cpu_s, peers_rss_mb
 from bench.queue import queue_kafka
+from bench.quiet import quiet_line_ms
 from bench.reading import last100_and_search
 from bench.rules import rules_mb_per_cpu_s
 
@@ -30,6 +31,7 @@ ONE_MACHINE: Final[Measurements] = {
     "small_chunks": logger_small_chunks_mb_per_cpu_s,
     "reading": last100_and_search,
     "follow": follow_latency_ms,
+    "quiet": quiet_line_ms,
     "idle": idle_cpu_percent,
     "rules": rules_mb_per_cpu_s,
 }

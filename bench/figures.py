@@ -16,6 +16,7 @@ TARGETS: Final[Mapping[str, str]] = {
     "logger_with_upkeep_mb_per_cpu_s": ">= 100",
     "logger_small_chunks_mb_per_cpu_s": ">= 30",
     "follow_latency_ms": "p99 <= 250",
+    "quiet_line_ms": "p99 <= 250",
     "last100_ms": "<= 10",
     "agent_rss_mb": "<= 80",
     "disk_ratio": ">= 5.3",

@@ -13,10 +13,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Final
 
 from pipeline.lines.batch import Batch
 
 _next_offset = attrgetter("next_offset")
+
+_LITTLE: Final = 8
+"""One part in so many of the budget is what shards with few rows may take when the others have used it up."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,7 @@ class _Shard:
     """Batches of one shard, by offset. `committed_at` belongs to the first of them, those that are committed."""
 
     next_offset: int
+    waiting_bytes: int = 0
     batches: deque[Batch] = field(default_factory=deque)
     committed_at: deque[float] = field(default_factory=deque)
     heartbeats: dict[str, int] = field(default_factory=dict)
@@ -33,7 +38,7 @@ class Head:
     """Newest rows of the shards that this logger owns, which become more and fewer while it runs.
 
     Args:
-        limit_bytes: Most bytes in memory; when as many wait for a commit, `room` does not return.
+        limit_bytes: Most bytes in memory; when as many wait for a commit, `room` does not return (but see `may_grow`).
         keep_seconds: How long committed batches stay, as far as the budget allows.
         shards: All shards of the queue, whoever owns them; a watermark needs to have heard of each.
         gone_nodes: Nodes that hold no watermark back.
@@ -97,6 +102,7 @@ class Head:
         shard.batches.append(batch)
         shard.next_offset = batch.next_offset
         shard.heartbeats.update(batch.heartbeats)
+        shard.waiting_bytes += batch.memory_bytes
         self._waiting_bytes += batch.memory_bytes
         self._evict()
         self._announce()
@@ -141,6 +147,7 @@ class Head:
                 if batch.next_offset > position:
                     break
                 shard.committed_at.append(now)
+                shard.waiting_bytes -= batch.memory_bytes
                 self._waiting_bytes -= batch.memory_bytes
                 self._kept_bytes += batch.memory_bytes
         self._evict()
@@ -158,6 +165,16 @@ class Head:
     async def room(self) -> None:
         """Wait until fewer bytes wait for a commit than the budget allows."""
         await self._has_room.wait()
+
+    def may_grow(self, shards: Iterable[int]) -> set[int]:
+        """Those of some shards that may have more: all while there is room, else those of which little waits.
+
+        An app that has filled the budget holds back its own lines until the commit is over, not everybody's.
+        """
+        if self._has_room.is_set():
+            return set(shards)
+        little_bytes = self._limit_bytes // (_LITTLE * max(1, len(self._shards)))
+        return {number for number in shards if self._shards[number].waiting_bytes < little_bytes}
 
     @property
     def changes(self) -> int:
@@ -204,7 +221,7 @@ class Head:
         if shard is not None:
             kept = sum(batch.memory_bytes for batch, _ in zip(shard.batches, shard.committed_at, strict=False))
             self._kept_bytes -= kept
-            self._waiting_bytes -= sum(batch.memory_bytes for batch in shard.batches) - kept
+            self._waiting_bytes -= shard.waiting_bytes
         return shard
 
     def _announce(self) -> None:

@@ -6,7 +6,7 @@
         |                                                          |
         v                                                          |
       fetch --> shard.take (thread): decode, accept, parse, join --+--> head.append --> followers
-        ^ waits while the head has no room
+        ^ while the head has no room, of shards with few rows only
 
 What a commit covers is settled at one moment: batches, positions and resume states are taken together while no records
 are being taken in. Then fetching goes on beside the commit. A crash at any point repeats records from the position of
@@ -16,10 +16,8 @@ the last commit, from the resume state of that same position.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import groupby
-from operator import attrgetter
 from typing import Final, Protocol
 
 import structlog
@@ -41,14 +39,15 @@ from pipeline.threads import Threads
 
 log = structlog.get_logger()
 
-_FETCH_BYTES: Final = 4 * MIB
-"""Compressed bytes of one fetch: enough lines for array operations to pay, few enough to stay quick."""
+_FETCH_BYTES: Final = 1 * MIB
+"""Compressed bytes of one fetch: enough lines for array operations to pay, few enough that a shard of which little
+comes has its turn soon. 4 MiB cost followers of others 0.2 s beside a loud shard, and CPU: they leave the caches."""
 
 _WAIT_SECONDS: Final = 0.5
 """Longest wait for records or room before looking whether to stop, or what else is owned."""
 
-_LOADING_SECONDS: Final = 0.05
-"""The same while there is nothing to wait for."""
+_SHORT_WAIT_SECONDS: Final = 0.05
+"""The same while what is loaded, or what has room again, is not among what is waited for."""
 
 _FULL_SECONDS: Final = 30.0
 """A head that is full so long is a fault. Shorter, it is what bounds memory: one commit at full load takes a second or
@@ -152,7 +151,7 @@ class Ingest:
     async def _fetch_all(self, stopping: asyncio.Event) -> None:
         failures = 0
         while not stopping.is_set():
-            if not await self._has_room():
+            if not await self._has_room() and not self._open_shards():
                 continue
             try:
                 await self._fetch()
@@ -165,9 +164,15 @@ class Ingest:
         self._fetched_last.set()
         self._flush.due.set()
 
+    def _open_shards(self) -> dict[int, Shard]:
+        """The shards to fetch now."""
+        open_now = self._head.may_grow(self.owned.shards.keys() - self.owned.blocked.keys())
+        return {number: shard for number, shard in self.owned.shards.items() if number in open_now}
+
     async def _has_room(self) -> bool:
+        """Wait for room in the head; not where some shards may be fetched without."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_WAIT_SECONDS):
+            async with asyncio.timeout(0 if self._open_shards() else _WAIT_SECONDS):
                 await self._head.room()
                 self._had_room_at = time.monotonic()
                 self._health.ready("ingest")
@@ -183,11 +188,11 @@ class Ingest:
             QueueUnavailableError: Try again later.
             OffsetOutOfRangeError: See `Ownership.move`.
         """
-        blocked = self.owned.blocked
-        shards = {number: shard for number, shard in self.owned.shards.items() if number not in blocked}
+        shards = self._open_shards()
         positions = {number: shard.next_offset for number, shard in shards.items()}
         is_loading = not positions and bool(self._consumer.assignment.partitions)
-        wait_seconds = _LOADING_SECONDS if is_loading else _WAIT_SECONDS
+        some_wait = len(shards) < len(self.owned.shards.keys() - self.owned.blocked.keys())
+        wait_seconds = _SHORT_WAIT_SECONDS if is_loading or some_wait else _WAIT_SECONDS
         try:
             records = await self._consumer.fetch(positions, max_bytes=_FETCH_BYTES, wait_seconds=wait_seconds)
         except OffsetOutOfRangeError as error:
@@ -196,9 +201,8 @@ class Ingest:
             return
         self._health.ready("queue")
         failpoint("logger.fetched")
-        records.sort(key=attrgetter("partition"))
-        for number, of_shard in groupby(records, key=attrgetter("partition")):
-            await self._take(shards[number], number, list(of_shard))
+        for number, of_shard in _smallest_first(records):
+            await self._take(shards[number], number, of_shard)
 
     async def _take(self, shard: Shard, number: int, records: list[Record]) -> None:
         """Turn records of a shard into batches of the head, some MB at a time."""
@@ -214,3 +218,11 @@ class Ingest:
             records = records[taken:]
             if self._head.waiting_bytes >= self._flush_bytes:
                 self._flush.due.set()
+
+
+def _smallest_first(records: Iterable[Record]) -> list[tuple[int, list[Record]]]:
+    """Records by partition; what is done soon does not wait for what takes long."""
+    by_partition: dict[int, list[Record]] = {}
+    for record in records:
+        by_partition.setdefault(record.partition, []).append(record)
+    return sorted(by_partition.items(), key=lambda item: sum(len(record.value) for record in item[1]))

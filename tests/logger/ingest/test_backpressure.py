@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,6 +66,30 @@ async def test_a_head_that_is_full_during_a_commit_is_no_fault_and_one_that_stay
         tables[0].go_on.set()
         await rig.until(lambda: rig.health.problems() == {})
         await rig.stop()
+
+
+async def test_a_shard_that_has_filled_the_head_holds_back_itself_and_nobody_else(rig: Any, run: Any) -> None:
+    """One app at full speed must not keep the others' followers waiting for as long as a commit takes."""
+    tables: list[Held] = []
+    quiet = replace(run, uid="quiet")
+
+    def wrap(table: IngestTable) -> Held:
+        tables.append(Held(table))
+        return tables[0]
+
+    async with rig.logger(head_bytes=100 * ROW, flush_bytes=10 * ROW, wrap=wrap):
+        await rig.send([run.chunk(FILE * 10, 0, len(FILE) * 8)])
+        await rig.until(lambda: tables and tables[0].rows == [160])
+        assert rig.head.may_grow([0, 1]) == {1}
+        await rig.send([run.chunk(FILE * 10, len(FILE) * 8, len(FILE) * 10)])
+        for number in range(2):
+            await rig.send([quiet.chunk(FILE, ENDS[number], ENDS[number + 1])], partition=1)
+            await rig.until(lambda wanted=number + 1: rig.head.ends()[1] == wanted)
+        assert rig.head.ends()[0] == 1
+        tables[0].go_on.set()
+        await rig.until(lambda: rig.head.ends()[0] == 2)
+        await rig.stop()
+    assert len(await rig.stored()) == 202
 
 
 async def test_rows_that_are_being_committed_do_not_make_the_next_commit_due(rig: Any, run: Any) -> None:

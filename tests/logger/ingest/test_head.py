@@ -168,3 +168,27 @@ def test_the_watermark_of_a_shard_that_is_not_here_is_what_was_heard_of_it() -> 
     assert head.watermark() == 25
     head.drop(1)
     assert head.watermark() is None
+
+
+def test_a_shard_that_fills_the_budget_leaves_an_eighth_of_it_to_the_others(batches: list[Any]) -> None:
+    size = batches[0].memory_bytes
+    head = Head(limit_bytes=3 * size)
+    for shard in (3, 4):
+        head.resume(shard, 0, {})
+    assert head.may_grow([3, 4]) == {3, 4}
+    for batch in batches[:3]:
+        head.append(batch)
+    assert head.may_grow([3, 4]) == {4}
+    head.committed({3: 2})
+    assert head.may_grow([3, 4]) == {3, 4}
+
+
+def test_what_waits_of_a_shard_that_was_dropped_takes_no_room(batches: list[Any]) -> None:
+    head = Head(limit_bytes=2 * batches[0].memory_bytes)
+    for batch in batches[:3]:
+        head.append(batch)
+    head.committed({3: 1})
+    head.drop(3)
+    assert (head.waiting_bytes, head.kept_bytes) == (0, 0)
+    head.resume(3, 0, {})
+    assert head.may_grow([3]) == {3}
