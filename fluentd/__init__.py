@@ -7,8 +7,8 @@ Layers, in the order in which bytes pass; a lower one knows nothing of a higher 
     source         the identity of a file (its beginning), and how far it was read and acknowledged
     tail           one look at one file: the next chunk's bytes, its end, or "this is another file now"
     openfile       a file of a run while it is held open
-    held           the files of one run that are held open, in order
     identity       which source an open file is: new, known, or a copy
+    held           the files of one run that are held open, in order
     outgoing       a chunk made of bytes of a source
     controller     whose line of the Deis controller's log it is
     appcut         chunks of that log, cut where the app changes

@@ -8,9 +8,9 @@ runtime that reopens its log at a rotation may still hold the old file for a mom
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from fluentd.content import open_content
-from fluentd.discovery import FoundFile, Inode, Place, Stamp
+from fluentd.discovery import FoundFile, Place, Stamp
 from fluentd.dockerjson import DockerJsonToCri, looks_like_docker_json
+from fluentd.held import HeldFiles
 from fluentd.identity import Identities, Match
 from fluentd.openfile import OpenFile
 from fluentd.outgoing import Outgoing, declare_end
@@ -81,11 +81,7 @@ class Run:
         self.complete_ns = 0
         self.written_ns = 0
         self._around = around
-        self._queue: list[OpenFile] = []
-        self._late: list[OpenFile] = []
-        self._closed: dict[Inode, tuple[tuple[int, int, int], Source | None]] = {}
-        self._unopened = ""
-        self._missed = False
+        self._held = HeldFiles()
         self._stamp: Stamp | None = None
         self._rested: Stamp | None = None
         self._now = 0.0
@@ -99,12 +95,12 @@ class Run:
     @property
     def open_files(self) -> list[OpenFile]:
         """Files held open."""
-        return self._late + self._queue
+        return list(self._held)
 
     @property
     def settled(self) -> bool:
         """Whether nothing can happen here without an event: no file waits for its turn or for its time."""
-        alone = not self._late and len(self._queue) <= 1 and not any(file.linked for file in self._queue)
+        alone = not self._held.late and len(self._held.queue) <= 1 and not any(file.linked for file in self._held.queue)
         return self.caught_up and alone and not self.waits_from_ns
 
     def is_still(self, *, before_ns: int) -> bool:
@@ -116,12 +112,12 @@ class Run:
         Args:
             before_ns: Older than this is old enough; wall time.
         """
-        if self._rested is not None and self._queue and self._queue[0].content.stamp() == self._rested:
+        if self._rested is not None and self._held.queue and self._held.queue[0].content.stamp() == self._rested:
             return True
         self._stamp = self._rested = None
         # Of a deleted file and of one that is superseded, more is to be done in a while, though they will not change.
-        if self.settled and self._queue and not self.superseded and not self._queue[0].content.deleted():
-            stamp = self._queue[0].content.stamp()
+        if self.settled and self._held.queue and not self.superseded and not self._held.queue[0].content.deleted():
+            stamp = self._held.queue[0].content.stamp()
             self._stamp = stamp if max(stamp[1:]) < before_ns else None
         return False
 
@@ -137,68 +133,28 @@ class Run:
     @property
     def waits_for_bytes(self) -> bool:
         """Whether more may come here, or there is something that cannot be read."""
-        return bool(self._queue or self._late or self._unopened or self._missed)
+        return self._held.waits_for_bytes
 
     @property
     def over(self) -> bool:
         """Whether nothing of it is left."""
-        return not self.waits_for_bytes and not self._closed and not len(self.identities)
+        return self._held.over and not len(self.identities)
 
     def close(self) -> None:
         """Give back all descriptors."""
-        for file in self.open_files:
-            file.content.close()
-        self._queue.clear()
-        self._late.clear()
+        self._held.close()
 
     def update(self, found: Sequence[FoundFile], *, now: float) -> None:
-        """Take in a listing of the run's files, oldest first.
-
-        A file is opened at once, so that its deletion loses nothing. One that has a rotated name but was not seen
-        before, beside a live file that has its turn already, is a copy or out of order: it is read beside the others.
-        """
-        held = {file.content.inode: file for file in self.open_files}
-        overtaken = any(one.live and one.inode in held and held[one.inode].source is not None for one in found)
-        self._unopened, self._missed = "", False
+        """Take in a listing of the run's files; see `HeldFiles.update`."""
         self._stamp = self._rested = None
         self.written_ns = max([one.stamp[1] for one in found], default=self.written_ns)
-        for one in found:
-            if (file := held.get(one.inode)) is not None:
-                file.live = one.live
-            elif one.inode not in self._closed or self._closed[one.inode][0] != one.stamp:
-                self._open(one, self._late if overtaken and not one.live else self._queue, now=now)
-        self._order(found)
-        present = {one.inode for one in found}
-        self._closed = {inode: state for inode, state in self._closed.items() if inode in present}
-
-    def _order(self, found: Sequence[FoundFile]) -> None:
-        """Give files whose turn has not come the order of a listing; one that is gone stays behind its neighbour."""
-        ranks = {one.inode: rank for rank, one in enumerate(found)}
-        keys: list[tuple[bool, int]] = []
-        for file in self._queue:
-            rank = ranks.get(file.content.inode, keys[-1][1] if keys else -1)
-            keys.append((file.source is None, rank))
-        self._queue[:] = [self._queue[index] for index in sorted(range(len(keys)), key=keys.__getitem__)]
-
-    def _open(self, one: FoundFile, line: list[OpenFile], *, now: float) -> None:
-        try:
-            content = open_content(one)
-        except FileNotFoundError:
-            content = None
-        except OSError as error:
-            self._unopened = f"{one.path}: {error.strerror}"
-            return
-        if content is None:
-            self._missed = True  # deleted, or renamed since it was listed: the next listing tells
-        else:
-            self._closed.pop(one.inode, None)
-            line.append(OpenFile(content, one.live, one.linked, now))
+        self._held.update(found, now=now)
 
     def forget_gone(self, *, now: float) -> None:
         """Drop sources whose files have been gone for a while, and count what was known and not read of them."""
-        if any(file.source is None for file in self._queue):
+        if any(file.source is None for file in self._held.queue):
             return  # it may still turn out to be one of them
-        held = {id(file.source) for file in self.open_files} | {id(source) for _, source in self._closed.values()}
+        held = self._held.sources()
         for source in list(self.identities):
             if id(source) in held:
                 source.missing_since = 0.0
@@ -220,8 +176,8 @@ class Run:
         if (ready := self._sending.next_ready()) is not None:
             self.caught_up = False
             return ready
-        self.caught_up = not (self._unopened or self._missed)
-        self.problem = self._unopened
+        self.caught_up = not self._held.incomplete
+        self.problem = self._held.unopened
         try:
             outgoing = self._late_chunk() or self._current_chunk()
         except OSError as error:
@@ -233,10 +189,10 @@ class Run:
         return outgoing
 
     def _current_chunk(self) -> Outgoing | None:
-        while self._queue:
-            file = self._queue[0]
+        while self._held.queue:
+            file = self._held.queue[0]
             ended = self._ended(file)  # before the read: what is written after it belongs to the next look
-            step = self._step(file, self._queue, ended=ended)
+            step = self._step(file, self._held.queue, ended=ended)
             if step is _Wait.HERE:
                 return None
             if isinstance(step, Outgoing):
@@ -244,10 +200,12 @@ class Run:
         return None
 
     def _late_chunk(self) -> Outgoing | None:
-        for file in list(self._late):
+        for file in list(self._held.late):
             step: _Step = _Wait.DONE
-            while step is _Wait.DONE and file in self._late:
-                step = self._step(file, self._late, ended=file.static or self._idle(file) >= self._around.close_seconds)
+            while step is _Wait.DONE and file in self._held.late:
+                step = self._step(
+                    file, self._held.late, ended=file.static or self._idle(file) >= self._around.close_seconds
+                )
             if isinstance(step, Outgoing):
                 return step
         return None
@@ -272,7 +230,7 @@ class Run:
 
     def _ended(self, file: OpenFile) -> bool:
         """Whether nothing more is to be expected in the file that is read."""
-        followers = self._queue[1:]
+        followers = self._held.queue[1:]
         if file.static or len(followers) > 1 or any(other.content.size() for other in followers):
             return True
         if self._idle(file) < self._around.close_seconds:
@@ -288,8 +246,8 @@ class Run:
         if torn and not (file.copy and not seen.rest_bytes):
             return self._send_rest(file, source)
         line.remove(file)
-        if line is self._queue and not file.static:
-            self._late.append(file)
+        if line is self._held.queue and not file.static:
+            self._held.late.append(file)
             return _Wait.DONE
         return self._finish(file, source)
 
@@ -297,13 +255,8 @@ class Run:
         """Close a file that is read to its end."""
         if file.content.damaged:
             self._around.tally.damaged()
-        self._shut(file, source)
+        self._held.shut(file, source)
         return self._declare_end(source)
-
-    def _shut(self, file: OpenFile, source: Source | None) -> None:
-        if not file.content.deleted():
-            self._closed[file.content.inode] = (file.content.stamp(), source)
-        file.content.close()
 
     def _look(self, file: OpenFile, source: Source, *, final: bool = False) -> Look:
         position = source.position
@@ -323,7 +276,7 @@ class Run:
             return self._identify(file, line, first_line)
         if given_up:  # nothing was ever written to it
             line.remove(file)
-            self._shut(file, None)
+            self._held.shut(file, None)
             return _Wait.DONE
         if head and (ended or self._idle(file) < self._around.close_seconds):
             self.caught_up = False
@@ -336,11 +289,11 @@ class Run:
             self._around.tally.truncated()
         if found.match is Match.COPY:
             line.remove(file)
-            self._shut(file, found.source)
+            self._held.shut(file, found.source)
             return _Wait.DONE
-        for other in [other for other in self._late if other.source is found.source]:
-            self._late.remove(other)
-            self._shut(other, other.source)
+        for other in [other for other in self._held.late if other.source is found.source]:
+            self._held.late.remove(other)
+            self._held.shut(other, other.source)
         self._sending.begin(found.source)
         file.source, file.head = found.source, first_line[:RESUME_BYTES]
         file.end = max(file.end, found.source.position.offset)
@@ -353,37 +306,17 @@ class Run:
         self._around.tally.truncated()
         if file.static:
             line.remove(file)
-            self._shut(file, source)
+            self._held.shut(file, source)
             return self._declare_end(source)
         found = self._around.siblings(self.place, self.restart)
         self.update(found, now=self._now)
-        # What has no name yet beside it may be a copy of what came between, if it was truncated more than once.
-        between = [other for other in self._late if other.source is None and line is self._queue]
-        self._late[:] = [other for other in self._late if other not in between]
-        at = line.index(file)
-        line[at : at + 1] = [*between, OpenFile(file.content, file.live, file.linked, self._now, regrown=source)]
-        self._order(found)
-        copy = self._find_copy(source, file.head, found)
+        at = self._held.regrow(file, source, line, now=self._now)
+        self._held.order(found)
+        copy = self._held.find_copy(file, source, found, identities=self.identities, now=self._now)
         if copy is None:
             return self._declare_end(source)
-        line.insert(0 if line is self._queue else at, copy)
+        line.insert(0 if line is self._held.queue else at, copy)
         return _Wait.DONE
-
-    def _find_copy(self, source: Source, head: bytes, found: Sequence[FoundFile]) -> OpenFile | None:
-        held = {file.content.inode for file in self.open_files if file.source is not None}
-        for one in found:
-            if one.live or one.inode in held:
-                continue
-            try:
-                content = open_content(one)
-            except OSError:
-                continue
-            if content is None:
-                continue
-            if self.identities.copied_in(source, content):
-                return OpenFile(content, one.live, one.linked, self._now, source, head, copy=True)
-            content.close()
-        return None
 
     def _declare_end(self, source: Source) -> _Step:
         if lost_bytes := source.unread_bytes:
