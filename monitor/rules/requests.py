@@ -17,7 +17,7 @@ from monitor.rules.rows import Text
 from pipeline.lines.batch import Batch
 
 BLOCK_LINES: Final = 4096
-"""So many lines are read at once. More need memory that the process takes anew each time, which costs a third of all."""
+"""So many lines are read at once. More need memory that the process takes anew each time: that cost a third of all."""
 
 VALUE_BYTES: Final = 128
 """Most bytes of a label's value; a longer one is cut there."""
