@@ -85,7 +85,7 @@ class Intake:
                 taken = await self._threads.run(partial(held.metrics.take, records))
                 held.position = held.metrics.next_offset
             records = records[taken:]
-            if not held.is_current:
+            if not was_current:
                 failpoint("monitor.replaying")
         if held.is_current and not was_current:
             self._owning.say_health()
