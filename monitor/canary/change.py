@@ -132,7 +132,7 @@ def with_own_settings(body: Json) -> None:
             body["spec"][name] = noted[name]
 
 
-def baseline(deployment: Deployment, old: OldTemplate, intent: Intent, *, name: str, pods: int) -> Change:
+def baseline(deployment: Deployment, old: OldTemplate, intent: Intent, *, name: str, pods: int, owner: Json) -> Change:
     """Make a Deployment with the release of before, beside the one that has the new release.
 
     Its pods have the app's labels, so the app's Service sends them requests; its selector has a label of ours, so the
@@ -144,6 +144,7 @@ def baseline(deployment: Deployment, old: OldTemplate, intent: Intent, *, name: 
         intent: See there.
         name: Of the new Deployment.
         pods: How many.
+        owner: Reference to the canary: with it goes the baseline.
     """
     template = json.loads(json.dumps(old.template))
     labels = template["metadata"].setdefault("labels", {})
@@ -158,14 +159,7 @@ def baseline(deployment: Deployment, old: OldTemplate, intent: Intent, *, name: 
             "namespace": namespace,
             "labels": {ARM: "baseline", "app.kubernetes.io/managed-by": OWNER},
             "annotations": {INTENT: intent.id},
-            "ownerReferences": [
-                {
-                    "apiVersion": "apps/v1",
-                    "kind": "Deployment",
-                    "name": deployment.name,
-                    "uid": deployment.raw["metadata"]["uid"],
-                }
-            ],
+            "ownerReferences": [owner],
         },
         "spec": {
             "replicas": pods,

@@ -31,6 +31,8 @@ from monitor.canary.notify import Notifier, is_news
 from monitor.canary.observe.freezing import freeze
 from monitor.canary.observe.historian import Historian, Target
 from monitor.canary.observe.observer import Observer
+from monitor.canary.observe.rows import ns_of
+from monitor.canary.observe.verifying import before_and_after
 from monitor.canary.resource.canary import Canary, InvalidCanaryError, canary_of, with_status
 from monitor.canary.resource.status import CanaryStatus, Phase
 from monitor.canary.transition import advance
@@ -149,8 +151,7 @@ class Controller:
     async def _guarded(self, path: str, thing: Json) -> None:
         """One canary's trouble is no other's."""
         try:
-            async with self._room:
-                await self._look(path, thing)
+            await self._look(path, thing)
         except (KubernetesUnavailableError, RefusedError) as error:
             self._errors.labels("api-server").inc()
             log.warning("a canary cannot be looked at", canary=path, error=str(error))
@@ -183,14 +184,15 @@ class Controller:
 
     async def _step(self, canary: Canary, thing: Json, refused: str) -> tuple[bool, str]:
         """One step: whether there may be another at once, and what was refused."""
-        now = self.now()
-        world = await looking.look(canary, self._kube, self._deis, now)
-        self._note_target(canary, world)
-        others = graph.graph_of(self._all.values(), bad=self._bad)
-        world = replace(world, ruling=graph.ruling(others, canary.path, now), refused=refused)
-        world = await self._with_frozen(canary, world)
-        verdict = await self._observed(canary, world)
-        outcome = advance(canary, world, verdict)
+        async with self._room:  # not while it acts: Deis takes minutes
+            now = self.now()
+            world = await looking.look(canary, self._kube, self._deis, now)
+            self._note_target(canary, world)
+            others = graph.graph_of(self._all.values(), bad=self._bad)
+            world = replace(world, ruling=graph.ruling(others, canary.path, now), refused=refused)
+            world = await self._with_frozen(canary, world)
+            world = await self._with_again(canary, world)
+            outcome = advance(canary, world, await self._observed(canary, world))
         if outcome.status != canary.status:
             written = await self._kube.put_status(with_status(thing, outcome.status, now))
             failpoint("canary.planned")
@@ -216,6 +218,15 @@ class Controller:
         frozen = await freeze(canary.spec, names, self._reader, read_history=read)
         return replace(world, frozen=frozen)
 
+    async def _with_again(self, canary: Canary, world: World) -> World:
+        """Compare before and after, when a dependency was promoted."""
+        names = looking.arm_names(canary, world)
+        promoted = [graph.promoted_since(self._all[name.partition("@")[0]]) for name in world.ruling.verify]
+        times = [time for time in promoted if time is not None]
+        if canary.status.phase != Phase.PROMOTED or names is None or not times:
+            return world
+        return replace(world, again=await before_and_after(canary, names, self._reader, ns_of(min(times))))
+
     def _note_target(self, canary: Canary, world: World) -> None:
         release = served_before(canary, world)
         names = looking.arm_names(canary, world, Candidate(release, "", "", ""))
@@ -225,7 +236,9 @@ class Controller:
 
     async def _observed(self, canary: Canary, world: World) -> Verdict | None:
         names = looking.arm_names(canary, world)
-        if canary.status.phase not in _OBSERVED or names is None:
+        keep_until = canary.status.keep_until
+        over = canary.status.phase == Phase.PROMOTED and (keep_until is None or world.now >= keep_until)
+        if canary.status.phase not in _OBSERVED or over or names is None:
             return None
         look = await self._observer.look(canary, names, world.signals)
         if look is None:

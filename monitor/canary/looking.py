@@ -9,7 +9,7 @@ import structlog
 from monitor.canary.counts import Signals
 from monitor.canary.deis import Deis, DeisError
 from monitor.canary.kube import Kube
-from monitor.canary.modes import Candidate
+from monitor.canary.modes import Candidate, standing_release
 from monitor.canary.observe.asking import ArmNames
 from monitor.canary.resource.canary import Canary
 from monitor.canary.resource.spec import Attribution, Mode
@@ -35,15 +35,23 @@ async def look(canary: Canary, kube: Kube, deis: Deis | None, now: datetime) -> 
     if canary.spec.canary_name:
         found = await kube.deployment(namespace, canary.spec.canary_name)
         second = Deployment(found) if found is not None else None
-    sets = await kube.replica_sets(namespace, dict(stable.selector)) if stable is not None else []
+    asked = stable is not None and _may_move(canary, stable)
+    sets = await kube.replica_sets(namespace, dict(stable.selector)) if stable is not None and asked else []
     return World(
         now=now,
         stable=stable,
         second=second,
         old=old_templates(sets, stable) if stable is not None else (),
-        deis=await _deis(canary, deis, stable),
+        deis=await _deis(canary, deis, stable) if asked else None,
         signals=await _signals(canary, kube, stable, second),
     )
+
+
+def _may_move(canary: Canary, stable: Deployment) -> bool:
+    """Whether old templates, and what Deis says, can matter now: an idle canary costs neither."""
+    if canary.status.phase in (Phase.PROGRESSING, Phase.ROLLING_BACK):
+        return True
+    return canary.spec.arms.mode == Mode.BASELINE and stable.names.release != standing_release(canary)
 
 
 async def _deis(canary: Canary, deis: Deis | None, stable: Deployment | None) -> DeisFacts | None:

@@ -113,18 +113,17 @@ def _surged(stable: Deployment) -> Candidate | Lacking:
 
 
 def _deployed(canary: Canary, world: World, stable: Deployment) -> Candidate | Lacking:
-    release = stable.names.release
+    release, known = stable.names.release, standing_release(canary)
+    if known == release:
+        return NOTHING
     lacking = _unusable(world, stable)
     if lacking is not None:
         return lacking
-    known = standing_release(canary)
     if not known and canary.annotations.get(RELEASE) != release:
         return Lacking("Adopted", f"{release} was there first: the next one is judged")
     old = baseline_template(canary, world)
     if old is None:
         return Lacking("NoOldRelease", "no ReplicaSet has the release before")
-    if known == release:
-        return NOTHING
     return Candidate(old.release, old.hash, release, stable.hash)
 
 
@@ -308,7 +307,7 @@ def _baseline_step(canary: Canary, world: World, stable: Deployment, pods: int) 
     suffix = f"step-{status.step}"
     if second is None and old is not None:
         made = intent_for(status.analysis, Action.STEP, name=name, after=str(pods), suffix=f"{suffix}-made")
-        yield Todo(made, lambda: change.baseline(stable, old, made, name=name, pods=pods))
+        yield Todo(made, lambda: change.baseline(stable, old, made, name=name, pods=pods, owner=canary.owner))
     elif second is not None and status.step > 0:
         scaled = intent_for(status.analysis, Action.STEP, name=name, before=second.hash, after=str(pods), suffix=suffix)
         yield Todo(scaled, lambda: change.update(second, scaled, change.scaled_to(pods)))

@@ -24,7 +24,18 @@ _TRIES: Final = 4
 _FIRST_WAIT_SECONDS: Final = 0.5
 _PATIENCE: Final = aiohttp.ClientTimeout(total=10)
 _BAD: Final = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.CONFLICT, Phase.INCONCLUSIVE})
-_TOLD: Final = frozenset({"WaitsForApproval", "NoReleaseAttribution", "SharedDependency", "HeldTooLong", "TimeOver"})
+_TOLD: Final = frozenset(
+    {
+        "WaitsForApproval",
+        "NoReleaseAttribution",
+        "SharedDependency",
+        "HeldTooLong",
+        "TimeOver",
+        "Verify",
+        "Verified",
+        "VerifyFailed",
+    }
+)
 """Reasons that are told of also without a change of phase."""
 
 
@@ -32,7 +43,7 @@ def is_news(before: CanaryStatus, after: CanaryStatus) -> bool:
     """Whether people want to hear of it."""
     if before.phase != after.phase:
         return True
-    return before.reason != after.reason and after.reason in _TOLD
+    return (before.reason != after.reason or before.verified != after.verified) and after.reason in _TOLD
 
 
 def event_of(canary: Canary, status: CanaryStatus, now: datetime, *, reason: str = "", message: str = "") -> Json:

@@ -11,24 +11,27 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
 import aiohttp
 import structlog
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from monitor.canary.acting import Actor
 from monitor.canary.controller import Controller
 from monitor.canary.deis import Deis
-from monitor.canary.hooks import start, wanted
+from monitor.canary.hooks import DeployHook, start, wanted
 from monitor.canary.kube import Kube, RefusedError
 from monitor.canary.lease import Lease, while_leading
 from monitor.canary.looking import selected
 from monitor.canary.notify import Notifier
 from monitor.canary.observe.historian import Historian
+from monitor.canary.observe.journal import sweep
 from monitor.canary.observe.observer import Observer
 from monitor.canary.observe.promql import Prometheus
 from monitor.canary.observe.rows import ns_of
@@ -36,14 +39,18 @@ from monitor.canary.resource.names import JUDGE
 from monitor.canary.settings import CanarySettings
 from monitor.reading import Reader
 from pipeline.apiserver import check_source, open_client
-from pipeline.errors import KubernetesUnavailableError
+from pipeline.errors import KubernetesUnavailableError, StoreUnavailableError
 from pipeline.retry import pause
+from pipeline.service import listening
 from pipeline.store import Store
 
 log = structlog.get_logger()
 
 LEASE: Final = "deis-telemetry-canary"
 _STARTER_SECONDS: Final = 60.0
+_SWEEP_SECONDS: Final = 3600.0
+HOOK_BYTES: Final = 4096
+"""Most bytes of a hook's body: it has none."""
 
 
 async def run(
@@ -99,7 +106,7 @@ class Parts:
         registry: CollectorRegistry,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._settings, self.kube = settings, kube
+        self._settings, self.kube, self._store = settings, kube, store
         token = settings.deis_token.get_secret_value()
         deis = Deis(session, settings.deis_url, token) if settings.deis_url else None
         prometheus = Prometheus(session, settings.canary_prometheus) if settings.canary_prometheus else None
@@ -130,16 +137,38 @@ class Parts:
         """Run until `stopping` is set."""
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         lease = Lease(self.kube, namespace=self._settings.canary_namespace, name=LEASE, identity=identity)
-        async with asyncio.TaskGroup() as group:
+        async with self._hook(), asyncio.TaskGroup() as group:
             notifier = group.create_task(self.notifier.run(), name="canary webhook")
             await while_leading(lease, self._lead, stopping)
             notifier.cancel()
+
+    @asynccontextmanager
+    async def _hook(self) -> AsyncIterator[None]:
+        """Serve the deploy hook, where there is a key for it; whether we lead does not matter."""
+        settings = self._settings
+        if settings.deis_hook_listen is None or not settings.deis_hook_key.get_secret_value():
+            yield
+            return
+        app = web.Application(client_max_size=HOOK_BYTES)
+        app.add_routes(DeployHook(self.kube, key=settings.deis_hook_key, url=settings.deis_hook_url).routes())
+        async with listening(app, settings.deis_hook_listen):
+            yield
 
     async def _lead(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.controller.run(every_seconds=self._settings.canary_seconds), name="canaries")
             group.create_task(self.historian.run(self.controller.targets), name="histories")
             group.create_task(self._start_annotated(), name="annotated Deployments")
+            group.create_task(self._sweep(), name="old analyses")
+
+    async def _sweep(self) -> None:
+        """Delete what is too old, from time to time."""
+        while True:
+            try:
+                await asyncio.to_thread(sweep, self._store, now_ns=ns_of(self.controller.now()))
+            except StoreUnavailableError as error:
+                log.warning("old analyses cannot be deleted", error=str(error))
+            await asyncio.sleep(_SWEEP_SECONDS)
 
     async def _start_annotated(self) -> None:
         """Make canaries for Deployments that ask for one."""

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints, field_validator
 
-from pipeline.settings import CommonSettings
+from pipeline.settings import CommonSettings, Listen
 
 _Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")]
 
@@ -60,8 +60,18 @@ class CanarySettings(CommonSettings):
         validation_alias="MONITOR_DEIS_HOOK_KEY",
         description="`DEIS_DEPLOY_HOOK_SECRET_KEY` of the Deis controller; with it its deploy hook starts canaries.",
     )
+    deis_hook_listen: Listen | None = Field(
+        default=None,
+        validation_alias="MONITOR_DEIS_HOOK_LISTEN",
+        description="Address of `POST /v1/hooks/deis`; empty for none. What comes there must be signed.",
+    )
     deis_hook_url: _Url = Field(
         default="",
         validation_alias="MONITOR_DEIS_HOOK_URL",
         description="The hook's address as in `DEIS_DEPLOY_HOOK_URLS`, which is what the controller signs.",
     )
+
+    @field_validator("deis_hook_listen", mode="before")
+    @classmethod
+    def _empty_is_no_listener(cls, value: object) -> object:
+        return None if value == "" else value

@@ -44,6 +44,9 @@ ROLLBACK: Final = "rollback"
 _START: Final = timedelta(minutes=5)
 """How long the first step's pods may take to be ready before the analysis begins without."""
 
+VERIFIED: Final = 50
+"""Most promotions of dependencies that are remembered."""
+
 _MESSAGE: Final = 1000
 
 
@@ -349,7 +352,11 @@ def _promoting_on(canary: Canary, world: World, _: Verdict | None) -> Outcome:
 def _promoted(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
     """Late evidence still rolls back, as long as the way back is kept."""
     status = canary.status
+    if world.ruling.verify:
+        return Outcome(_looked_again(canary, world))
     late = status.keep_until is not None and world.now < status.keep_until
+    if status.pending == ROLLBACK and _approved(canary, ROLLBACK) and not _moved_on(canary, world):
+        return _back(canary, world, Lacking(status.reason, status.message))
     back = _reason_to_go_back(canary, world, verdict if late else None) if late or world.ruling.caused_by else None
     if back is not None and not _moved_on(canary, world):
         return _back(canary, world, back)
@@ -357,6 +364,21 @@ def _promoted(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
         told = "somebody changed the Deployment again: there is no way back to what was there before"
         return Outcome(_because(status, "Changed", told))
     return _idle(canary, world, verdict)
+
+
+def _looked_again(canary: Canary, world: World) -> CanaryStatus:
+    """Tell once how it does since its dependencies were promoted; there is no control arm, so a person decides."""
+    names = world.ruling.verify
+    status = msgspec.structs.replace(canary.status, verified=(*canary.status.verified, *names)[-VERIFIED:])
+    told = f"since the promotion of {', '.join(names)}: "
+    if world.again is None:
+        return _because(status, "Verify", f"{told}look at it again, there are no counts of before and after")
+    if world.again.decision != Decision.ROLLBACK:
+        return _because(status, "Verified", told + world.again.message)
+    status = msgspec.structs.replace(status, pending=ROLLBACK)
+    return _because(
+        status, "VerifyFailed", f"{told}{world.again.message} ({APPROVE}={status.key}:{ROLLBACK} goes back)"
+    )
 
 
 def _moved_on(canary: Canary, world: World) -> bool:

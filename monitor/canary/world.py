@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from monitor.canary.counts import Signals
+from monitor.canary.counts import Signals, Verdict
 from monitor.canary.resource.names import TEMPLATE_HASH
 from monitor.canary.resource.status import Basis, Frozen
 
@@ -293,6 +293,7 @@ class World:
         signals: Of the arms' pods.
         frozen: By what an analysis that begins now would judge; `None` when nothing tells the releases apart.
         ruling: Of the graph.
+        again: After a dependency's promotion: its minutes before, as the stable arm, against those after.
         refused: What the last action was answered with, if it was refused for good.
     """
 
@@ -304,6 +305,7 @@ class World:
     signals: Signals = field(default_factory=Signals)
     frozen: Frozen | None = None
     ruling: Ruling = field(default_factory=Ruling)
+    again: Verdict | None = None
     refused: str = ""
 
 

@@ -9,5 +9,6 @@ Layers, lower ones know nothing of higher ones::
     freezing     by what an analysis judges, found out before it begins
     journal      the minutes of an analysis, kept in the store: each is written once
     historian    keeps histories
+    verifying    before against after, when a dependency has changed
     observer     asks, keeps, and lays out what the decider takes
 """

@@ -1,4 +1,4 @@
-"""The minutes of an analysis, kept in the store: `analyses/<analysis>/<first minute>`.
+"""The minutes of an analysis, kept in the store for 30 days: `analysis-<analysis>/<first minute>`.
 
 Each object holds the minutes from its name on, without a hole; the next object begins where it ends. An object is
 written once and never changed, so who is second, whoever the leader is, finds the minute taken and reads it. Thus an
@@ -15,9 +15,9 @@ from monitor.canary.observe.rows import Seen
 from pipeline.errors import FormatError
 from pipeline.store import Store
 
-FOLDER: Final = "analyses"
-KEPT: Final = 10_080
-"""Most minutes of an analysis: a week."""
+PREFIX: Final = "analysis-"
+KEPT_NS: Final = 30 * 24 * 60 * MINUTE_NS
+"""How long an analysis is kept after its last minute."""
 
 _PLAIN = re.compile(r"[^A-Za-z0-9._@-]")
 _VERSION: Final = 1
@@ -39,7 +39,22 @@ class Page(msgspec.Struct, frozen=True):
 
 def folder_of(analysis: str) -> str:
     """Where the minutes of an analysis are."""
-    return f"{FOLDER}/{_PLAIN.sub('_', analysis)}"
+    return f"{PREFIX}{_PLAIN.sub('_', analysis)}"
+
+
+def sweep(store: Store, *, now_ns: int) -> None:
+    """Delete analyses whose last minute is too old.
+
+    Raises:
+        StoreUnavailableError: It does not answer.
+    """
+    for folder in store.folders(PREFIX):
+        names = [each.name.rpartition("/")[2] for each in store.objects(folder)]
+        times = [int(name) for name in names if name.isdigit()]
+        if times and max(times) < now_ns - KEPT_NS:
+            for name in names:
+                store.delete(f"{folder}/{name}")
+            store.drop_folder(folder)
 
 
 class Journal:

@@ -47,6 +47,11 @@ class Canary:
     status: CanaryStatus
 
     @property
+    def owner(self) -> Json:
+        """A reference to it, for what goes when it goes."""
+        return {"apiVersion": API_VERSION, "kind": KIND, "name": self.name, "uid": self.uid}
+
+    @property
     def path(self) -> str:
         """What the graph knows it by: `namespace/name`."""
         return f"{self.namespace}/{self.name}"

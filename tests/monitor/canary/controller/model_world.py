@@ -77,6 +77,7 @@ class Model:
     now: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
     ruling: Ruling = field(default_factory=Ruling)
     frozen: Frozen | None = FROZEN
+    again: Verdict | None = None
     posts: list[tuple[str, int]] = field(default_factory=list)
     acts: list[Change] = field(default_factory=list)
     lose_answers: bool = False
@@ -142,6 +143,7 @@ class Model:
             signals=ready,
             frozen=self.frozen,
             ruling=self.ruling,
+            again=self.again,
         )
 
     def look(self, said: Verdict | None = None, *, stop_after: str = "", between: Any = None) -> None:
@@ -153,7 +155,7 @@ class Model:
             between: Called after the world was read, and after the status was written.
         """
         refused = ""
-        for _ in range(12):
+        for _ in range(30):
             thing = self.resource()
             canary = canary_of(thing)
             world = replace(self.world(canary), refused=refused)

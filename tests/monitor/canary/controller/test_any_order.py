@@ -91,7 +91,7 @@ class Watched:
             model.deploy("shop", template(release))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(sorted(MAKERS)), scripts)
 def test_at_most_one_rollback_for_an_intent_no_act_on_another_version_no_promotion_on_missing_data(
     mode: str, script: list[tuple[str, object, str]]
@@ -109,7 +109,7 @@ def test_at_most_one_rollback_for_an_intent_no_act_on_another_version_no_promoti
         assert len(watched.model.read.done) <= DONE
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.sampled_from(sorted(MAKERS)),
     st.lists(st.sampled_from(["read", "written", "acted", "touch"]), max_size=12),

@@ -12,7 +12,7 @@ from monitor.canary.counts import MINUTE_NS, Decision, Reason, Signals
 from monitor.canary.observe.asking import ArmNames
 from monitor.canary.observe.freezing import freeze
 from monitor.canary.observe.history import History
-from monitor.canary.observe.journal import Journal
+from monitor.canary.observe.journal import KEPT_NS, Journal, folder_of, sweep
 from monitor.canary.observe.observer import Observer
 from monitor.canary.observe.promql import PrometheusError, filled, number_of
 from monitor.canary.observe.rows import Seen, moment_of
@@ -159,9 +159,16 @@ def test_pages_follow_each_other_and_one_that_is_there_is_taken(store: Store) ->
 
 
 def test_a_page_that_makes_no_sense_is_an_error_and_no_beginning_anew(store: Store) -> None:
-    store.put(f"analyses/a@1/{START:020d}", b"{}")
+    store.put(f"{folder_of('a@1')}/{START:020d}", b"{}")
     with pytest.raises(FormatError):
         Journal(store, "a@1", START).read()
+
+
+def test_analyses_are_deleted_a_month_after_their_last_minute(store: Store) -> None:
+    Journal(store, "old@1", START).write((Seen(START),), None)
+    Journal(store, "new@1", START + MINUTE_NS).write((Seen(START + MINUTE_NS),), None)
+    sweep(store, now_ns=START + KEPT_NS + 1)
+    assert store.folders("analysis-") == [folder_of("new@1")]
 
 
 def test_values_cannot_leave_their_place_in_a_query() -> None:

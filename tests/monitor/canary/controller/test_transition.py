@@ -3,8 +3,10 @@
 import pytest
 from model_world import Killed, Model, baseline, surge, template, two_deployments, verdict
 
-from monitor.canary.counts import Decision
+from monitor.canary.counts import Decision, Verdict
+from monitor.canary.resource.canary import canary_of
 from monitor.canary.resource.status import Phase
+from monitor.canary.transition import advance
 from monitor.canary.world import Ruling
 
 BAD, GOOD, SO_FAR = (verdict(each) for each in (Decision.ROLLBACK, Decision.PROMOTABLE, Decision.CONTINUE))
@@ -323,3 +325,21 @@ def test_a_suspended_canary_does_nothing() -> None:
     model = two_deployments(suspend=True)
     model.look(BAD)
     assert (model.read.phase, model.acts) == (Phase.IDLE, [])
+
+
+@pytest.mark.parametrize(
+    ("again", "reason", "pending"),
+    [(None, "Verify", ""), (GOOD, "Verified", ""), (BAD, "VerifyFailed", "rollback")],
+    ids=["no counts", "as before", "worse"],
+)
+def test_a_dependencys_promotion_is_told_of_once_and_goes_back_by_a_person_only(
+    again: Verdict | None, reason: str, pending: str
+) -> None:
+    model = two_deployments()
+    begin(model)
+    judged(model)
+    model.ruling, model.again = Ruling(verify=("shop/db@2",)), again
+    canary = canary_of(model.resource())
+    told = advance(canary, model.world(canary), None).status
+    assert (told.reason, told.pending, told.verified) == (reason, pending, ("shop/db@2",))
+    assert told.phase == Phase.PROMOTED
