@@ -87,36 +87,53 @@ class AppCutter:
         lines = _lines(data, converter, mid_line=begin.open_line)
         send: _Send = _send_as_they_are
         if hiding is not None:
-            ended = data.endswith(b"\n")
-            hidden = _Hidden(hiding, Parts(lines, ended=ended, mid_line=begin.open_line))
+            hidden = _Hidden(hiding, Parts(lines, ended=data.endswith(b"\n"), mid_line=begin.open_line))
             ready = hidden.ready(len(lines), more=not hiding.at_end or len(data) < size)
-            if not ready:
-                return [], 0
             lines, data, send = lines[:ready], data[: _ends(data)[ready]], hidden.send_on
-            flags = flags if len(data) == size else flags & ~Flag.FINAL
-        ends = _ends(data)
-        parts = list(segments(lines, before, mid_line=begin.open_line))
-        stops = [*(part.first_line for part in parts[1:]), len(lines)]
-        made, malformed = list[Outgoing](), 0
-        for part, stop in zip(parts, stops, strict=True):
-            outgoing, bad = send(
-                source,
-                data[source.position.offset - begin.offset : ends[stop]],
-                stop,
-                origin=_whose(origin, part.app),
-                converter=converter,
-                flags=flags if stop == len(lines) else flags & ~Flag.FINAL,
-            )
-            taken, voices = source.position.offset - begin.offset, part.voices
-            if taken < ends[stop]:  # marks made too much of it for one chunk: the rest comes with the next look
-                voices = list(segments(lines[: ends.index(taken)], before, mid_line=begin.open_line))[-1].voices
-            source.position = msgspec.structs.replace(outgoing.after, voices=voices)
-            made.append(Outgoing(outgoing.chunk, source, source.position))
-            malformed += bad
-            if taken < ends[stop]:
-                break
+        if not lines:
+            return [], 0
+        flags = flags if len(data) == size else flags & ~Flag.FINAL
+        made, malformed = _send_segments(
+            source, data, lines, before=before, send=send, origin=origin, converter=converter, flags=flags
+        )
         self._voices = source.position.voices
         return made, malformed
+
+
+def _send_segments(
+    source: Source,
+    data: bytes,
+    lines: list[bytes],
+    *,
+    before: Voices,
+    send: "_Send",
+    origin: Origin,
+    converter: DockerJsonToCri | None,
+    flags: Flag,
+) -> tuple[list[Outgoing], int]:
+    """Make a chunk of each segment of `data`, of which `lines` are the lines; see `AppCutter.send_on`."""
+    begin, ends = source.position, _ends(data)
+    parts = list(segments(lines, before, mid_line=begin.open_line))
+    stops = [*(part.first_line for part in parts[1:]), len(lines)]
+    made, malformed = list[Outgoing](), 0
+    for part, stop in zip(parts, stops, strict=True):
+        outgoing, bad = send(
+            source,
+            data[source.position.offset - begin.offset : ends[stop]],
+            stop,
+            origin=_whose(origin, part.app),
+            converter=converter,
+            flags=flags if stop == len(lines) else flags & ~Flag.FINAL,
+        )
+        taken, voices = source.position.offset - begin.offset, part.voices
+        if taken < ends[stop]:  # marks made too much of it for one chunk: the rest comes with the next look
+            voices = list(segments(lines[: ends.index(taken)], before, mid_line=begin.open_line))[-1].voices
+        source.position = msgspec.structs.replace(outgoing.after, voices=voices)
+        made.append(Outgoing(outgoing.chunk, source, source.position))
+        malformed += bad
+        if taken < ends[stop]:
+            break
+    return made, malformed
 
 
 class _Send(Protocol):
