@@ -1,4 +1,4 @@
-"""States that an older monitor wrote are gone on from; the same records still make the same bytes."""
+"""States that an older monitor wrote are gone on from; the same records still make the same series."""
 
 import base64
 import zlib
@@ -44,9 +44,11 @@ def told(feed: Any, make: Any) -> None:
     feed.take([feed.raw(b"no pack")])
 
 
-def test_the_same_records_make_the_bytes_that_they_always_made(feed: Any, make: Any) -> None:
+def test_the_same_records_make_the_series_that_they_always_made(feed: Any, make: Any) -> None:
     told(feed, make)
-    assert feed.shard.state() == old_state()
+    old, new = shardstate.decode(old_state()), shardstate.decode(feed.shard.state())
+    assert new.book.tables == old.book.tables
+    assert new.lines == old.lines
 
 
 def test_a_state_of_version_1_is_gone_on_from(feed: Any, make: Any) -> None:
