@@ -22,7 +22,7 @@ from monitor.hpa.custom import CustomMetrics
 from monitor.hpa.external import ExternalMetrics
 from monitor.hpa.fallback import PASSED, Fallback
 from monitor.hpa.paths import CUSTOM, EXTERNAL, VERSIONS, Asked, asked_by
-from monitor.hpa.refusal import RefusalError, UnknownError
+from monitor.hpa.refusal import NO_VALUE, RefusalError, UnknownError
 from monitor.hpa.rights import Rights
 from monitor.hpa.selector import Selector, parse_selector
 from monitor.reading import IncompleteError
@@ -137,7 +137,7 @@ class MetricsApi:
         except StaleError as error:
             return self._empty(asked, _unavailable(str(error), "stale"))
         except RefusalError as refusal:
-            if refusal.cause != "no-value":
+            if refusal.cause != NO_VALUE:
                 raise
             return self._empty(asked, refusal)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from monitor.hpa.cluster import Cluster, ReadyPod
 from monitor.hpa.naming import KINDS, Kind, scope_of
 from monitor.hpa.paths import EVERY, NAMESPACE_METRICS, Asked
-from monitor.hpa.refusal import RefusalError, UnknownError
+from monitor.hpa.refusal import UnknownError, no_value
 from monitor.hpa.selector import Selector
 from monitor.hpa.shapes import Described, Item
 from monitor.hpa.source import Source
@@ -54,13 +54,13 @@ class CustomMetrics:
         values = await self._source.values(metric, namespace=namespace, selector=selector)
         value = values.groups.get(())
         if value is None:
-            value = await self._nothing(values, namespace, None, f"namespace {namespace}")
+            value = await self._source.nothing(values, namespace)
         return Item(value, values.stop_ns, values.seconds, Described("Namespace", namespace))
 
     async def _of_object(self, asked: Asked, kind: Kind, selector: Selector) -> Item:
         thing = await self._cluster.thing(kind.root, asked.namespace, kind.resource, asked.name)
         if thing is None:
-            raise _no_such(f'{asked.resource} "{asked.name}" not found')
+            raise no_value(f'{asked.resource} "{asked.name}" not found')
         scope = scope_of(thing)
         selector = selector.and_in("app", {scope.app})
         if scope.process is not None:
@@ -68,26 +68,19 @@ class CustomMetrics:
         values = await self._source.values(asked.metric, namespace=asked.namespace, selector=selector)
         value = values.groups.get(())
         if value is None:
-            value = await self._nothing(values, asked.namespace, scope.app, f"app {scope.app}")
+            value = await self._source.nothing(values, asked.namespace, scope.app)
         described = Described(kind.kind, asked.name, asked.namespace, kind.api_version)
         return Item(value, values.stop_ns, values.seconds, described)
-
-    async def _nothing(self, values: Values, namespace: str, app: str | None, what: str) -> float:
-        """The value of who has no samples."""
-        nothing = values.meaning.counts_nothing_as
-        if nothing is None:
-            raise _no_such(f"no samples of {values.meaning.metric} in the window of {what}")
-        if not await self._source.has(namespace, app):
-            raise _no_such(f"nothing has been measured of {what}")
-        return nothing
 
     async def _of_pods(self, asked: Asked, labels: str, selector: Selector) -> list[Item]:
         pods = await self._pods(asked, labels)
         selector = selector.and_in(POD, {pod.name for pod in pods})
         values = await self._source.values(asked.metric, namespace=asked.namespace, selector=selector, by=(POD,))
+        if pods and not values.groups:
+            await self._source.nothing(values, asked.namespace)
         items = list(items_of(pods, values, asked.namespace))
         if asked.name != EVERY and not items:
-            raise _no_such(f'no value of pod "{asked.name}" yet')
+            raise no_value(f'no value of pod "{asked.name}" yet')
         return items
 
     async def _pods(self, asked: Asked, labels: str) -> list[ReadyPod]:
@@ -95,7 +88,7 @@ class CustomMetrics:
             return await self._cluster.ready_pods(asked.namespace, selector=labels)
         pod = await self._cluster.ready_pod(asked.namespace, asked.name)
         if pod is None:
-            raise _no_such(f'no ready pod "{asked.name}"')
+            raise no_value(f'no ready pod "{asked.name}"')
         return [pod]
 
 
@@ -109,7 +102,3 @@ def items_of(pods: Iterable[ReadyPod], values: Values, namespace: str) -> Iterat
         value = values.groups.get((pod.name,), values.meaning.counts_nothing_as)
         if value is not None and pod.since_ns < values.stop_ns:
             yield Item(value, values.stop_ns, values.seconds, Described("Pod", pod.name, namespace))
-
-
-def _no_such(message: str) -> RefusalError:
-    return RefusalError(404, "NotFound", message, cause="no-value")

@@ -4,7 +4,6 @@ The autoscaler adds up what an answer lists, and cannot see what is missing in i
 """
 
 from monitor.hpa.paths import Asked
-from monitor.hpa.refusal import RefusalError
 from monitor.hpa.selector import Selector
 from monitor.hpa.shapes import Item
 from monitor.hpa.source import Source
@@ -41,11 +40,7 @@ class ExternalMetrics:
     async def _item(self, values: Values, namespace: str, app: str, selector: Selector) -> Item:
         value = values.groups.get((app,))
         if value is None:
-            value = values.meaning.counts_nothing_as
-            if value is None:
-                raise _none(f"no samples of {values.meaning.metric} in the window of {app or namespace}")
-            if not await self._source.has(namespace, app or None):
-                raise _none(f"nothing has been measured of {app or namespace}")
+            value = await self._source.nothing(values, namespace, app or None)
         return Item(value, values.stop_ns, values.seconds, labels=_labels(app, selector))
 
 
@@ -57,7 +52,3 @@ def _labels(app: str, selector: Selector) -> dict[str, str]:
         if label != "app" and len(allowed) == 1:
             found[label] = next(iter(allowed))
     return found
-
-
-def _none(message: str) -> RefusalError:
-    return RefusalError(404, "NotFound", message, cause="no-value")

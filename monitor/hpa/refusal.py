@@ -1,5 +1,10 @@
 """What is answered in place of a value."""
 
+from typing import Final
+
+NO_VALUE: Final = "no-value"
+"""Cause of a refusal: see `no_value`."""
+
 
 class RefusalError(Exception):
     """An answer that is a failure.
@@ -13,6 +18,11 @@ class RefusalError(Exception):
     def __init__(self, code: int, reason: str, message: str, *, cause: str) -> None:
         super().__init__(message)
         self.code, self.reason, self.cause = code, reason, cause
+
+
+def no_value(message: str) -> RefusalError:
+    """There is no value of what was asked for: an external list is empty then."""
+    return RefusalError(404, "NotFound", message, cause=NO_VALUE)
 
 
 class UnknownError(Exception):

@@ -1,15 +1,17 @@
 """Values of the series that somebody may see: those of one namespace, and of its selectors."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from monitor.hpa.refusal import UnknownError
+from monitor.hpa.cached import Cached
+from monitor.hpa.refusal import UnknownError, no_value
 from monitor.hpa.selector import Selector
 from monitor.metric import OVERFLOW, UNKNOWN
 from monitor.reading import Reader
 from monitor.values import SERVED, Values, Wanted, read_values
 
+_KNOWN_SECONDS: Final = 30.0
 _NOT_KNOWN: Final = frozenset({"", UNKNOWN, OVERFLOW})
 
 
@@ -28,6 +30,9 @@ class Source:
     now_ns: Callable[[], int]
     window_seconds: int
     stale_seconds: float
+    _kept: Cached[str, frozenset[str]] = field(
+        default_factory=lambda: Cached(entries=1, seconds=_KNOWN_SECONDS), init=False, repr=False
+    )
 
     async def values(
         self,
@@ -64,13 +69,37 @@ class Source:
         except KeyError as error:
             raise UnknownError(f"no metric is called {name}") from error
 
-    async def has(self, namespace: str, app: str | None = None) -> bool:
-        """Whether anything has been measured of an app of a namespace, or of any: else its name may be a mistake.
+    async def nothing(self, values: Values, namespace: str, app: str | None = None) -> float:
+        """The value of who has no samples in a complete window.
+
+        Args:
+            values: What was asked for.
+            namespace: Whose.
+            app: Whose; `None` for all of the namespace.
 
         Raises:
+            RefusalError: There is none. It is 0 only if the metric is made of somebody's lines at all (else a router's
+                may not be read), and something was measured of this app (else its name may be a mistake).
             IncompleteError: Not all shards say.
         """
-        return bool(await self.reader.known(namespace=namespace, app=app))
+        what, metric = app or namespace, values.meaning.metric
+        nothing = values.meaning.counts_nothing_as
+        if nothing is None:
+            raise no_value(f"no samples of {metric} in the window of {what}")
+        known = {one.metric.name for one in await self.reader.known(namespace=namespace, app=app)}
+        if not known:
+            raise no_value(f"nothing has been measured of {what}")
+        if metric not in known and metric not in await self._everywhere():
+            raise no_value(f"{metric} has been measured of nobody")
+        return nothing
+
+    async def _everywhere(self) -> frozenset[str]:
+        """Names of the metrics that anybody has, as of a moment ago."""
+        kept = self._kept.get("")
+        if kept is None:
+            kept = frozenset(one.metric.name for one in await self.reader.known())
+            self._kept.put("", kept)
+        return kept
 
 
 def _narrowed(namespace: str, selector: Selector) -> dict[str, frozenset[str]]:

@@ -47,7 +47,14 @@ async def test_labels_of_the_metric_select(reader: ToldReader) -> None:
 
 async def test_an_app_that_is_known_and_has_no_requests_is_at_0(reader: ToldReader) -> None:
     reader.tell("app_lines", 5, stream="stdout")
+    reader.tell("app_requests", 5, source="router", code="200", namespace="other", app="other")
     assert await items(reader, "app=shop") == {"shop": 0.0}
+
+
+async def test_where_nobodys_requests_are_measured_nobody_is_at_0(reader: ToldReader) -> None:
+    reader.tell("app_lines", 5, stream="stdout")
+    with pytest.raises(RefusalError, match="measured of nobody"):
+        await items(reader, "app=shop")
 
 
 async def test_an_app_that_nothing_was_measured_of_has_no_value(reader: ToldReader) -> None:
