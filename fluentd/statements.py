@@ -170,11 +170,12 @@ class Voice:
         known_ns = self._statements.known_ns()
         if not known_ns:
             return []
-        if self._statements.lacks(self.next):
-            self._complete_at = self._rules_at = 0.0
+        missed = self._statements.lacks(self.next)
+        if missed:
+            self._rules_at = 0.0
         changes, self.next = self._statements.since(self.next)
         self._statements.trim()
-        if beats and self._clock() >= self._complete_at:
+        if missed or (beats and self._clock() >= self._complete_at):
             return self._all(changes, known_ns)
         parts = [PodNews(tuple(part), known_ns=known_ns) for part in _parts(changes)]
         return parts or ([PodNews(known_ns=known_ns)] if beats else [])

@@ -134,7 +134,7 @@ def test_a_partition_that_takes_nothing_keeps_a_bounded_number_waiting(
         trial.statements.say(said(f"{number}"))
         other.news(beats=False)
     assert trial.dropped("waiting") == 2
-    assert uids(voice.news(beats=True)) == [("0 1 2 3 4", True)], "all are stated anew"
+    assert uids(voice.news(beats=False)) == [("0 1 2 3 4", True)], "all are stated anew, at once"
 
 
 def test_what_a_reader_would_refuse_is_counted_and_not_said(trial: Trial) -> None:
