@@ -9,7 +9,7 @@ FAST_TMP := $(shell test -d /dev/shm && echo /dev/shm || echo /tmp)
 # In CI a test that is skipped fails the run.
 SKIPS := $(if $(CI),--forbid-skips,)
 
-.PHONY: docs setup run cluster check test faults bench bench-canary bench-cluster lock clean format
+.PHONY: docs setup run cluster check test faults bench bench-canary bench-cluster bench-metrics lock clean format
 
 setup: $(STAMP)
 
@@ -55,6 +55,10 @@ bench-cluster: setup
 # Trials of the canary decider beside its targets, 40 CPU-seconds: CANARY="same --runs 20000" picks cells and runs.
 bench-canary: setup
 	$(PY) -m bench.canary $(CANARY)
+
+# Samples of lines by rules, beside mtail on the same lines, and the memory of series: METRICS="--lines 1000000".
+bench-metrics: setup
+	$(PY) -m bench.metrics $(METRICS)
 
 format: setup
 	$(VENV)/bin/ruff format .

@@ -15,6 +15,7 @@
     queue        the client of a Kafka queue alone               <- queueclient, a process that sends or fetches
     peers        our agent and vlagent on a node: CPU, memory   <- node, sink, vlagent
     arrival      new and silent containers' lines to a follower, on such a node
+    metrics      rules on lines, memory of series: `python -m bench.metrics`   <- mtail, the program compared with
     __main__     the command line
 
 What is measured is always a service in a process of its own, and its CPU time is what the kernel says of that process

@@ -26,6 +26,8 @@ TARGETS: Final[Mapping[str, str]] = {
     "node_agent_idle_cpu_percent": "<= 0.5",
     "first_line_ms": "<= 1000",
     "idle_line_ms": "p99 <= 250",
+    "metrics_router_lines_per_cpu_s": ">= 1000000",
+    "router_to_mtail": ">= 3",
 }
 
 
@@ -54,7 +56,7 @@ def show(figure: Figure) -> str:
             "value": round(figure.value, 2),
             "unit": figure.unit,
             "target": TARGETS.get(figure.name),
-            "command": " ".join(["python -m bench", *sys.argv[1:]]),
+            "command": " ".join(["python", *sys.orig_argv[1:]]),
             "machine": machine(),
             "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             "details": {name: _rounded(value) for name, value in figure.details.items()},
