@@ -40,10 +40,10 @@ def log_evidence(
     Returns:
         (..., minutes); 0 is no evidence, negative speaks for the canary.
     """
-    counted, factor = arms.from_minute(warm_up_minutes), np.asarray(phi, np.float64)
+    factor = np.asarray(phi, np.float64)
     sides = [Direction.INCREASE, Direction.DECREASE] if direction is Direction.EITHER else [direction]
     paths = [
-        mixed_over_time(tempered(counted, null=null, direction=side, phi=factor), warm_up_minutes=warm_up_minutes)
+        mixed_over_time(tempered(arms, null=null, direction=side, phi=factor), warm_up_minutes=warm_up_minutes)
         for side in sides
     ]
     return log_mean(np.stack(paths), np.log(np.full(len(sides), 1.0 / len(sides))))

@@ -25,9 +25,21 @@ def _histories(runs: int, minutes: int = MIN_MINUTES, *, spread: float = 0.0, la
 
 
 def test_independent_errors_have_a_factor_near_one() -> None:
-    phi = dispersion(_histories(100)).phi
-    assert np.all(phi >= 1)
-    assert np.median(phi) < 1.15
+    found = dispersion(_histories(100))
+    assert np.all(found.phi >= 1)
+    assert np.median(found.phi) < 1.15
+    np.testing.assert_allclose(found.factors.mean(axis=0), 1.0, atol=0.06)
+
+
+def test_the_error_of_a_factor_is_how_far_it_is_off() -> None:
+    found = dispersion(_histories(300))
+    off = found.factors.std(axis=0)
+    np.testing.assert_allclose(off[:3], found.errors.mean(axis=0)[:3], rtol=0.15)
+
+
+def test_a_factor_counts_with_its_error() -> None:
+    found = dispersion(_histories(50, spread=1.0, lasting=0.8))
+    assert np.all(found.phi >= found.factors[:, 0] + found.errors[:, 0])
 
 
 def test_noise_of_one_arm_has_the_factor_that_it_has() -> None:

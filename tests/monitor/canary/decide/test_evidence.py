@@ -94,7 +94,9 @@ def test_no_counts_make_evidence_that_is_no_number(
     assert np.all(np.isfinite(path))
 
 
-@pytest.mark.parametrize("row", [(0, 0, 50, 50), (50, 50, 0, 0), (0, 0, 0, 0), (500, 0, 50, 0)])
+@pytest.mark.parametrize(
+    "row", [(0, 0, 50, 50), (50, 50, 0, 0), (50, 1, 0, 9), (0, 9, 50, 1), (0, 0, 0, 0), (500, 0, 50, 0)]
+)
 def test_a_minute_in_which_one_arm_had_nothing_or_nothing_failed_says_nothing(arms: MakeArms, row: Row) -> None:
     rows: list[Row] = [(500, 3, 50, 2), row, (500, 3, 50, 2)]
     path = log_evidence(arms(rows), null=1.0, direction=Direction.INCREASE)

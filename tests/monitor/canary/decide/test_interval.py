@@ -28,6 +28,14 @@ def test_at_each_bound_the_evidence_is_at_the_threshold(arms: MakeArms, phi: flo
     assert high[-1] == pytest.approx(THRESHOLD, abs=0.02)
 
 
+@pytest.mark.parametrize("warm_up", [0, 3])
+def test_its_onsets_are_those_of_the_evidence(arms: MakeArms, warm_up: int) -> None:
+    counts = arms([(3000, 30, 300, 0)] * (20 + warm_up) + [(3000, 30, 300, 12)] * 12)
+    found = ratio_interval(counts, phi=1.0, log_threshold=THRESHOLD, warm_up_minutes=warm_up)
+    low = log_evidence(counts, null=found.low, direction=Direction.INCREASE, warm_up_minutes=warm_up)
+    assert low[-1] == pytest.approx(THRESHOLD, abs=0.05)
+
+
 def test_it_narrows_with_more_minutes_and_widens_with_noise(arms: MakeArms) -> None:
     def width(minutes: int, phi: float) -> float:
         found = ratio_interval(arms([(3000, 15, 300, 2)] * minutes), phi=phi, log_threshold=THRESHOLD)

@@ -67,6 +67,39 @@ def test_both_arms_failing_is_no_harm_of_the_canary(observe: Observe, policy: Po
     assert decide(policy, observe(("errors", rows))).decision is Decision.PROMOTABLE
 
 
+def test_figures_are_of_the_time_after_the_warm_up(observe: Observe) -> None:
+    policy = Policy((MetricPolicy("errors", phi=1.0, warm_up_minutes=3),))
+    verdict = decide(policy, observe(("errors", [(3000, 300, 300, 200)] * 3 + [GOOD] * 20), unknown=[0, 2, 7]))
+    (errors,) = verdict.metrics
+    assert errors.stable == pytest.approx(0.005)
+    assert errors.canary == pytest.approx(0.005)
+    assert (errors.minutes, errors.missing, errors.canary_n) == (19, 1, 19 * 300)
+
+
+def test_the_ratio_is_that_of_the_minutes_whose_shares_of_traffic_differ(observe: Observe, policy: Policy) -> None:
+    # Twice as bad in each minute; added up first it would seem better, since most of its traffic came in good minutes.
+    rows = [(3000, 300, 30, 6), (300, 1, 3000, 20)] * 15
+    (errors,) = decide(policy, observe(("errors", rows))).metrics
+    assert errors.stable is not None
+    assert errors.canary is not None
+    assert errors.canary < errors.stable
+    assert errors.ratio == pytest.approx(2.0, abs=0.01)
+
+
+def test_what_stands_for_a_history_is_told(observe: Observe) -> None:
+    traffic = MetricPolicy("traffic", MetricKind.TRAFFIC, Direction.EITHER)
+    rate = MetricPolicy("restarts", MetricKind.RATE)
+    policy = Policy((MetricPolicy("errors"), rate, traffic))
+    verdict = decide(policy, observe(("errors", [GOOD]), ("restarts", [(9e6, 9, 9e6, 9)] * 5), ("traffic", [GOOD])))
+    assert [told.phi for told in verdict.metrics] == [2.0, 2.0, 10.0]
+    assert [told.tolerance for told in verdict.metrics] == [1.10, 1.10, 1.5]
+
+
+def test_all_requests_slow_for_two_minutes_is_no_outage(observe: Observe) -> None:
+    policy = Policy((MetricPolicy("slow", MetricKind.LATENCY, phi=1.0),))
+    assert decide(policy, observe(("slow", [(3000, 150, 300, 300)] * 2))).decision is Decision.CONTINUE
+
+
 def test_without_history_a_person_decides_except_at_once(observe: Observe) -> None:
     policy = Policy((MetricPolicy("errors"),))
     slow = decide(policy, observe(("errors", [GOOD] * 3 + [BAD] * 60)))
