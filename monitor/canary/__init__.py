@@ -13,6 +13,7 @@ Observe, decide, act. Layers, lower ones know nothing of higher ones::
     kube, deis, world      the API server, the Deis controller; what they say, as facts
     resource               the `Canary` resource: spec, status, conditions
     simulate               recorded counts against a policy (pure)
+    picture                an analysis as SVG (pure)
     decide                 counts to a verdict (pure)
     noise                  over-dispersion from history (pure)
     arms                   counts as arrays over minutes
