@@ -35,7 +35,7 @@ class Monitors:
             "QUEUE_URL": url,
             "STORE_URL": str(folder / "store"),
             "MONITOR_PEER_SECRET": "a secret of sixteen",
-            "MONITOR_STATE_SECONDS": "0.5",
+            "MONITOR_STATE_SECONDS": "30",  # so that whoever takes a shard has something to read first
             "LOG_LEVEL": "info",
         }
         self.processes: dict[str, ServiceProcess] = {}
