@@ -91,6 +91,7 @@ class Pod:
     node: str = "n1"
     process: str = "web"
     namespace: str = "ns"
+    container: str = "c"
     file: bytes = b""
     sent: int = 0
     ends: list[int] = field(default_factory=list)
@@ -115,7 +116,9 @@ class Pod:
         if start and self.file[start - 1 : start] != b"\n":
             flags |= Flag.MID_LINE
         uid = f"uid-{self.name}"
-        origin = Origin(self.node, self.namespace, self.name, uid, "c", 0, self.app, self.process, self.release)
+        origin = Origin(
+            self.node, self.namespace, self.name, uid, self.container, 0, self.app, self.process, self.release
+        )
         source = hashlib.blake2b(self.name.encode(), digest_size=16).digest()
         return Chunk(origin, source, 0, start, end, start, self.file[start:end], flags)
 
