@@ -38,7 +38,7 @@ def test_the_error_of_a_factor_is_how_far_it_is_off() -> None:
 
 
 def test_a_factor_counts_with_its_error() -> None:
-    found = dispersion(_histories(50, spread=1.0, lasting=0.8))
+    found = dispersion(_histories(50, spread=0.5))
     assert np.all(found.phi >= found.factors[:, 0] + found.errors[:, 0])
 
 
