@@ -164,7 +164,7 @@ def values_of(
     kept, doubtful = _chosen(_labelled(answer, by), wanted, _looked_at(wanted, meaning))
     if ROUTED in _needed(meaning):
         kept, doubtful = _from_one_side(kept, doubtful)
-    _check_certain(kept, doubtful)
+    _check_certain(kept, doubtful, hidden=answer.overflowed)
     groups: dict[Key, list[_Part]] = {}
     for labels, amount in kept:
         groups.setdefault(tuple(labels.get(name, "") for name in wanted.by), []).append((labels, amount))
@@ -221,8 +221,8 @@ def _is_routed(part: _Part) -> bool:
     return part[0].get(ROUTED, _OWN) != _OWN
 
 
-def _check_certain(kept: list[_Part], doubtful: list[_Part]) -> None:
-    missing = sum(amount.count for _, amount in doubtful)
+def _check_certain(kept: list[_Part], doubtful: list[_Part], *, hidden: int) -> None:
+    missing = hidden + sum(amount.count for _, amount in doubtful)
     whole = missing + sum(amount.count for _, amount in kept)
     if missing > DOUBTFUL_RATIO * whole:
         raise IncompleteError(

@@ -48,6 +48,17 @@ async def test_one_in_a_hundred_may_be_unknown(reader: ToldReader, unknown: int,
             await groups(reader, "process=web,release=v1")
 
 
+@pytest.mark.parametrize(("hidden", "good"), [(1, True), (2, False)])
+async def test_what_a_budget_hides_is_unknown_too(reader: ToldReader, hidden: int, good: bool) -> None:
+    reader.tell("app_requests", 120, source="app", code="200", process="web", pod="a")
+    reader.overflowed = hidden
+    if good:
+        assert await groups(reader, "app=shop") == {(): 2.0}
+    else:
+        with pytest.raises(IncompleteError):
+            await groups(reader, "app=shop")
+
+
 async def test_a_process_without_a_name_is_known_where_the_pod_is(reader: ToldReader) -> None:
     reader.tell("app_requests", 60, source="ingress-nginx", code="200", process="web", pod="a")
     reader.tell("app_requests", 60, source="ingress-nginx", code="200", pod="b")

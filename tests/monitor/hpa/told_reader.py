@@ -40,6 +40,7 @@ class ToldReader:
     watermark: int = NOW_NS - 12_000_000_000
     broken: str = ""
     unattributed: int = 0
+    overflowed: int = 0
     told: list[Told] = field(default_factory=list)
     asked: list[Question] = field(default_factory=list)
 
@@ -73,7 +74,7 @@ class ToldReader:
             if one.metric == metric.name and _matches(one.labels, question.match):
                 key = tuple(one.labels.get(label, "") for label in question.by)
                 groups[key] = _added(groups.get(key), one.amount)
-        return Answer(metric, self.watermark, groups, self.unattributed)
+        return Answer(metric, self.watermark, groups, self.unattributed, self.overflowed)
 
     async def known(self, *, namespace: str | None = None, app: str | None = None) -> list[Known]:
         if self.broken:
