@@ -1,6 +1,10 @@
 """Certificates that change under a running server, and another adapter behind it."""
 
+import http.client
+import socket
+import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +29,55 @@ def reader() -> ToldReader:
     reader.complete_now()
     reader.tell("app_requests", 120, source="router", code="200", namespace="default", app="shop")
     return reader
+
+
+def test_a_connection_is_kept_until_the_certificates_change(
+    api_server: ControlPlane, tmp_path: Path, reader: ToldReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LOOK_SECONDS", 0.2)
+    adapter = Adapter(api_server, tmp_path / "adapter", reader)
+    with adapter.running():
+        context = ssl.create_default_context(cafile=str(adapter.authority.certificate))
+        with closing(http.client.HTTPSConnection("127.0.0.1", adapter.port, context=context, timeout=30)) as connection:
+
+            def ends() -> bool:
+                connection.request("GET", "/healthz")
+                answer = connection.getresponse()
+                assert answer.read() == b"ok"
+                return answer.getheader("Connection") == "close"
+
+            assert not ends()
+            first = connection.sock
+            assert not ends()
+            assert connection.sock is first
+            adapter.new_authority()
+            eventually(ends, "the connection is ended")
+
+
+HOSTILE = {
+    "no HTTP": b"\x00\x01\x02\r\n\r\n",
+    "a long header": b"GET /apis HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+    "a long path": b"GET /apis/" + b"a/" * 50_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a whole URL": b"GET http://elsewhere/apis HTTP/1.1\r\nHost: x\r\n\r\n",
+    "two lengths": b"POST /apis HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "a path upward": b"GET /apis/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("request_bytes", HOSTILE.values(), ids=list(HOSTILE))
+def test_what_is_no_request_of_anybody_is_refused(
+    api_server: ControlPlane, tmp_path: Path, reader: ToldReader, request_bytes: bytes
+) -> None:
+    adapter = Adapter(api_server, tmp_path / "adapter", reader)
+    with adapter.running():
+        context = ssl.create_default_context(cafile=str(adapter.authority.certificate))
+        with (
+            closing(socket.create_connection(("127.0.0.1", adapter.port), timeout=30)) as plain,
+            closing(context.wrap_socket(plain, server_hostname="127.0.0.1")) as connection,
+        ):
+            connection.sendall(request_bytes)
+            assert connection.recv(12)[:10] in {b"HTTP/1.1 4", b"HTTP/1.0 4", b""}
+        assert adapter.ask("/healthz").status == 200
 
 
 def test_a_new_certificate_and_a_new_authority_count_without_a_restart(
