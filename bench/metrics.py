@@ -17,7 +17,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
+import zstandard
 
 from bench import mtail
 from bench.figures import Figure, show
@@ -28,6 +30,7 @@ from monitor.rules.builtin import DURATION_EDGES
 from monitor.rules.ruleset import RuleSet
 from monitor.series.book import Book
 from monitor.series.limits import Limits
+from monitor.series.state import state_of
 from monitor.series.times import Times
 from pipeline.limits import MIB
 from pipeline.lines.batch import Batch, ChunkFacts
@@ -38,6 +41,9 @@ REPEATS: Final = 5
 SERIES: Final = 10_000
 SLOTS: Final = 90
 """Slots of ten seconds in a window of a quarter of an hour."""
+
+_ADDED: Final = 30
+_DISTINCT: Final = 1_000_000
 
 _BATCH_BYTES: Final = 8 * MIB
 """As much as a shard takes at once."""
@@ -181,8 +187,50 @@ def series_memory() -> Iterator[Figure]:
         yield Figure(f"series_{kind}_mib_per_10000", mib, "MiB", {"slots": SLOTS})
 
 
+def series_cpu() -> Iterator[Figure]:
+    """Samples added to series that exist, and what a state costs that is written down every few seconds."""
+    for kind in (Kind.COUNTER, Kind.HISTOGRAM):
+        book, samples = _filled(kind, 500, per_set=60)
+        began = time.process_time()
+        for _ in range(_ADDED):
+            book.add([samples])
+        seconds = time.process_time() - began
+        yield Figure(f"series_{kind}_samples_per_cpu_s", _ADDED * len(samples.index) / seconds, "samples/CPU-s", {})
+        book, _ = _filled(kind, SERIES)
+        began = time.process_time()
+        state = msgspec.msgpack.encode(state_of(book))
+        details = {"cpu_s": round(time.process_time() - began, 3), "slots": SLOTS}
+        packed = len(zstandard.ZstdCompressor(level=1).compress(state))
+        yield Figure(f"series_{kind}_state_mib_per_10000", packed / MIB, "MiB", details)
+
+
+def flood() -> Iterator[Figure]:
+    """Label sets that an app makes anew with each line: nearly all of them are beyond its budget."""
+    metric = Metric("bench", Kind.COUNTER, "Of a measurement.", ("number",))
+    book = Book(Limits(), {metric.name})
+    book.pass_time(Times(START_NS, START_NS, START_NS))
+    size, seconds = 10_000, 0.0
+    rows = np.arange(size, dtype=np.int64)
+    times = np.full(size, START_NS, np.int64)
+    for first in range(0, _DISTINCT, size):
+        sets = [LabelSet("bad", "bad", "web", "v1", "p", (str(first + at),)) for at in range(size)]
+        began = time.process_time()
+        book.add([Samples(metric, sets, rows.astype(np.int32), rows, times)])
+        seconds += time.process_time() - began
+    kept = len(book.tables[metric].totals)
+    yield Figure("series_label_sets_over_budget_per_cpu_s", _DISTINCT / seconds, "sets/CPU-s", {"kept": kept})
+
+
 def hold(kind: Kind, count: int) -> int:
     """Make series with one sample in each slot of a window, and say how much memory is resident then, in KiB."""
+    kept = _filled(kind, count)
+    status = Path("/proc/self/status").read_text()
+    del kept
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def _filled(kind: Kind, count: int, *, per_set: int = 1) -> tuple[Book, Samples]:
+    """Series with some samples in each slot of a window, and those of the last one."""
     edges = DURATION_EDGES if kind is Kind.HISTOGRAM else ()
     metric = Metric("bench", kind, "Of a measurement.", ("number",), edges)
     book = Book(Limits(apps=count, app_sets=count, pod_sets=count, sets=2 * count), {metric.name})
@@ -190,15 +238,15 @@ def hold(kind: Kind, count: int) -> int:
     sets = [
         LabelSet(f"app-{at % apps}", f"app-{at % apps}", "web", "v1", f"p{at}", (str(at // 4),)) for at in range(count)
     ]
-    rows = np.arange(count, dtype=np.int64)
-    values = np.linspace(0.001, 9, count) if edges else None
+    rows = np.arange(count * per_set, dtype=np.int64)
+    values = np.linspace(0.001, 9, len(rows)) if edges else None
     for slot in range(SLOTS):
         now_ns = START_NS + slot * SLOT_NS
         book.pass_time(Times(now_ns, now_ns, now_ns))
-        times = np.full(count, now_ns, np.int64)
-        book.add([Samples(metric, sets, rows.astype(np.int32), rows, times, values)])
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
+        times = np.full(len(rows), now_ns, np.int64)
+        samples = Samples(metric, sets, (rows % count).astype(np.int32), rows, times, values)
+        book.add([samples])
+    return book, samples
 
 
 def main() -> int:
@@ -210,7 +258,9 @@ def main() -> int:
     if arguments.hold:
         print(hold(Kind(arguments.hold[0]), int(arguments.hold[1])))
         return 0
-    for figure in chain(router_rule(arguments.lines), users_rule(arguments.lines), series_memory()):
+    for figure in chain(
+        router_rule(arguments.lines), users_rule(arguments.lines), series_memory(), series_cpu(), flood()
+    ):
         print(show(figure), flush=True)
     return 0
 
