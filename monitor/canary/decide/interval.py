@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from monitor.canary.arms import Arms, Floats
+from monitor.canary.arms import Arms, Bools, Floats
 from monitor.canary.decide.evidence import ONSETS, log_mean
 from monitor.canary.decide.likelihood import LOG_PRIOR, MINUTE_LIMIT, RATIOS, log_ratios
+
+Indexes = npt.NDArray[np.int64]
 
 FURTHEST: Final = np.log(1e4)
 """Ratios beyond ten thousand, or below its inverse, are not told apart."""
 
-POINTS: Final = 33
-ROUNDS: Final = 4
+POINTS: Final = 9
+ROUNDS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +36,19 @@ def ratio_interval(arms: Arms, *, phi: float, log_threshold: float, warm_up_minu
 
     Each bound by itself is exceeded with at most the probability that the threshold stands for.
     """
-    informative = arms.from_minute(warm_up_minutes).informative
-    kept = _only(arms.from_minute(warm_up_minutes), informative)
-    at = np.flatnonzero(informative) - warm_up_minutes
+    counted = arms.from_minute(warm_up_minutes).compared()
+    telling = counted.stable_e + counted.canary_e > 0
+    kept, at = _only(counted, telling), np.flatnonzero(telling) - warm_up_minutes
     low = _crossing(kept, at, sign=1.0, phi=phi, log_threshold=log_threshold)
     high = _crossing(kept, at, sign=-1.0, phi=phi, log_threshold=log_threshold)
     return RatioInterval(0.0 if low is None else float(np.exp(low)), None if high is None else float(np.exp(high)))
 
 
-def _only(arms: Arms, kept: np.ndarray) -> Arms:
+def _only(arms: Arms, kept: Bools) -> Arms:
     return Arms(arms.stable_n[kept], arms.stable_e[kept], arms.canary_n[kept], arms.canary_e[kept], arms.known[kept])
 
 
-def _crossing(arms: Arms, at: np.ndarray, *, sign: float, phi: float, log_threshold: float) -> float | None:
+def _crossing(arms: Arms, at: Indexes, *, sign: float, phi: float, log_threshold: float) -> float | None:
     """Logarithm of the ratio at which the evidence for more (sign 1) or less (-1) falls to the threshold."""
     rejected, allowed = -sign * FURTHEST, sign * FURTHEST
     if _at_newest(arms, at, np.array([rejected]), sign=sign, phi=phi)[0] < log_threshold:
@@ -53,12 +56,12 @@ def _crossing(arms: Arms, at: np.ndarray, *, sign: float, phi: float, log_thresh
     for _ in range(ROUNDS):
         nulls = np.linspace(rejected, allowed, POINTS)
         over = _at_newest(arms, at, nulls, sign=sign, phi=phi) >= log_threshold
-        last = int(np.flatnonzero(over)[-1])
+        last = max(0, int(over.sum()) - 1)
         rejected, allowed = nulls[last], nulls[min(last + 1, POINTS - 1)]
     return float(rejected)
 
 
-def _at_newest(arms: Arms, at: np.ndarray, log_nulls: Floats, *, sign: float, phi: float) -> Floats:
+def _at_newest(arms: Arms, at: Indexes, log_nulls: Floats, *, sign: float, phi: float) -> Floats:
     """Logarithm of the evidence at the newest minute against each null: (nulls,)."""
     null = np.exp(log_nulls)[:, np.newaxis, np.newaxis]
     logs = np.minimum(log_ratios(arms, null=null, ratios=RATIOS**sign) / phi, MINUTE_LIMIT)
