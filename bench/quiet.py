@@ -19,8 +19,8 @@ from demo.containers import ContainerLog
 from demo.corpus import make_container
 from demo.follower import Follower, Line
 from demo.stack import ServiceProcess, Stack, pause, wait_until
-from fluentd.surroundings import RunKey
-from fluentd.tree import choose_partition
+from fluentd.chunks.surroundings import RunKey
+from fluentd.runs.tree import choose_partition
 from pipeline.pack import decode_pack
 from pipeline.queue import open_consumer
 

@@ -8,7 +8,7 @@ from typing import Final
 from bench.figures import Figure
 from bench.material import MB, Material
 from demo.corpus import make_pods, stored_lines
-from fluentd.podrules import RateLimit, Unit
+from fluentd.pods.podrules import RateLimit, Unit
 from fluentd.rules.compiled import RunRules
 from fluentd.rules.judge import Input
 from fluentd.rules.linerules import LineRule

@@ -23,26 +23,26 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from fluentd.checkpoint import Checkpoint, CheckpointFolder
-from fluentd.discovery import Discovery, FoundFile, Listing, Place
-from fluentd.heartbeat import Heartbeat
-from fluentd.keeper import CheckpointKeeper
+from fluentd.chunks.surroundings import RunKey, Surroundings
+from fluentd.files.discovery import Discovery, FoundFile, Listing, Place
+from fluentd.files.watch import DirectoryWatch
+from fluentd.lanes.heartbeat import Heartbeat
+from fluentd.lanes.sender import Budget, Lane, Packer, QueueTrouble, Sender
 from fluentd.memory import give_back_after_bursts
-from fluentd.metadata import open_metadata
 from fluentd.metrics import AgentMetrics
 from fluentd.network import open_copies, open_inputs
-from fluentd.podrules import PodRules
-from fluentd.pods import NameRules
-from fluentd.reader import Reader
-from fluentd.restate import restate
+from fluentd.pods.metadata import open_metadata
+from fluentd.pods.names import NameRules
+from fluentd.pods.podrules import PodRules
 from fluentd.rules.book import RuleBook
-from fluentd.run import Run
-from fluentd.sender import Budget, Lane, Packer, QueueTrouble, Sender
+from fluentd.runs.checkpoint import Checkpoint, CheckpointFolder
+from fluentd.runs.keeper import CheckpointKeeper
+from fluentd.runs.reader import Reader
+from fluentd.runs.restate import restate
+from fluentd.runs.run import Run
+from fluentd.runs.tree import Tree, choose_partition
+from fluentd.runs.turns import Turns
 from fluentd.settings import AgentSettings
-from fluentd.surroundings import RunKey, Surroundings
-from fluentd.tree import Tree, choose_partition
-from fluentd.turns import Turns
-from fluentd.watch import DirectoryWatch
 from pipeline.chunk import Origin
 from pipeline.errors import RetriableError
 from pipeline.queue import Producer, open_producer

@@ -57,18 +57,18 @@ class AgentMetrics:
         self.sent_bytes.inc(sent_bytes)
 
     def lost(self, reason: str, size: int) -> None:
-        """See `fluentd.surroundings.Tally`."""
+        """See `fluentd.chunks.surroundings.Tally`."""
         self._lost.labels(reason).inc(size)
         log.error("bytes lost", reason=reason, bytes=size)
 
     def truncated(self) -> None:
-        """See `fluentd.surroundings.Tally`."""
+        """See `fluentd.chunks.surroundings.Tally`."""
         self._truncations.inc()
 
     def damaged(self) -> None:
-        """See `fluentd.surroundings.Tally`."""
+        """See `fluentd.chunks.surroundings.Tally`."""
         self._damaged.inc()
 
     def malformed(self, lines: int) -> None:
-        """See `fluentd.surroundings.Tally`."""
+        """See `fluentd.chunks.surroundings.Tally`."""
         self._malformed.inc(lines)

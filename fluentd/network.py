@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry
 
 from fluentd.inputs.group import Input, Inputs
-from fluentd.sender import Sender
+from fluentd.lanes.sender import Sender
 from fluentd.settings import AgentSettings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def open_inputs(
         return Inputs(None, besides)
     from fluentd.inputs.intake import Intake  # noqa: PLC0415
     from fluentd.inputs.metrics import InputMetrics  # noqa: PLC0415
-    from fluentd.pods import safe_name  # noqa: PLC0415
+    from fluentd.pods.names import safe_name  # noqa: PLC0415
 
     node, counts = safe_name(settings.node), InputMetrics(registry)
     intake = Intake(

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from fluentd.forward.settings import ForwardSettings
-from fluentd.selection import LabelSelector, parse_label_names, parse_namespaces
+from fluentd.pods.selection import LabelSelector, parse_label_names, parse_namespaces
 from fluentd.syslog.settings import SyslogSettings
 from pipeline.limits import MIB
 from pipeline.names import POD_LOGS

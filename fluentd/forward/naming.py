@@ -4,7 +4,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from fluentd.pods import safe_name
+from fluentd.pods.names import safe_name
 
 
 @functools.lru_cache(maxsize=4096)
@@ -23,7 +23,7 @@ def _named_by(tag: str, *, parts: bool) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How entries name their app. Names are made safe (see `fluentd.pods.safe_name`), never refused.
+    """How entries name their app. Names are made safe (see `fluentd.pods.names.safe_name`), never refused.
 
     Attributes:
         app_field: Path of a record's field, in its parts; empty for none.

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from fluentd.chunks.outgoing import Sendable
+from fluentd.chunks.surroundings import RunKey
 from fluentd.inputs.delivery import Delivery
 from fluentd.inputs.metrics import InputMetrics
 from fluentd.inputs.ruling import InputRules, ruled
 from fluentd.inputs.source import VirtualSource, new_uid
-from fluentd.outgoing import Sendable
-from fluentd.sender import Budget
-from fluentd.surroundings import RunKey
-from fluentd.tree import choose_partition
+from fluentd.lanes.sender import Budget
+from fluentd.runs.tree import choose_partition
 from pipeline.chunk import Chunk, cut_chunk
 from pipeline.limits import CHUNK_BYTES
 
@@ -52,7 +52,7 @@ class Lines:
     """Lines of one app.
 
     Attributes:
-        app: A safe name (see `fluentd.pods.safe_name`).
+        app: A safe name (see `fluentd.pods.names.safe_name`).
         process: A safe name, or empty.
         data: Complete messages, as `cri_lines` makes them, one after the other.
         messages: How many.
@@ -70,7 +70,7 @@ class Intake:
     Args:
         node: Name of this node, a safe name.
         partitions: Of the queue.
-        put: Hands a chunk to a lane; see `fluentd.sender.Sender.put`.
+        put: Hands a chunk to a lane; see `fluentd.lanes.sender.Sender.put`.
         limit_bytes: Most bytes on their way of all inputs together; `room` waits when they are used up.
         metrics: Of all inputs.
         own_sources: See `OWN_SOURCES`.

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from fluentd.files.source import source_id
 from fluentd.rules.state import RuleState
-from fluentd.source import source_id
 from pipeline.chunk import Chunk, Flag, Origin, SourceId
 
 

@@ -4,7 +4,7 @@ Layers, lower ones know nothing of higher ones::
 
     facts      what is read of a pod, as it comes over the wire
     naming     app, process and release of a pod, from its labels and its owner
-    stating    which addresses it has since when, for `fluentd.statements`
+    stating    which addresses it has since when, for `fluentd.lanes.statements`
     api        lists and watches pods
     pods       what is known; answers the agent's questions, without waiting
     kept       the same, on disk for the next start

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from fluentd.kubernetes.facts import Owner, PodMeta
-from fluentd.pods import process_of, safe_name
+from fluentd.pods.names import process_of, safe_name
 
 _HASH: Final = "pod-template-hash"
 _SCHEDULED = re.compile(r"(.+)-\d{8,11}")  # a CronJob's Job: minutes since 1970

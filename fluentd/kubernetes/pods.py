@@ -22,15 +22,15 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from fluentd.discovery import Place
-from fluentd.gate import Standing
+from fluentd.files.discovery import Place
 from fluentd.kubernetes.facts import MIRROR, Pod, PodMeta
 from fluentd.kubernetes.naming import Names, Naming
 from fluentd.kubernetes.stating import end, restate
-from fluentd.podrules import NO_RULES, PodRules, parse_rules
-from fluentd.pods import PodMetadata
-from fluentd.selection import Selection
-from fluentd.statements import Statements
+from fluentd.lanes.statements import Statements
+from fluentd.pods.gate import Standing
+from fluentd.pods.names import PodMetadata
+from fluentd.pods.podrules import NO_RULES, PodRules, parse_rules
+from fluentd.pods.selection import Selection
 from pipeline.chunk import Origin
 from pipeline.limits import POD_RULES_BYTES
 from pipeline.podstatement import PodStatement

@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-from fluentd.discovery import Place
-from fluentd.podrules import NO_RULES, PodRules, RateLimit
+from fluentd.files.discovery import Place
+from fluentd.pods.podrules import NO_RULES, PodRules, RateLimit
 from fluentd.rules.compiled import RunRules
 from fluentd.rules.judge import Judged
 from fluentd.rules.linerules import LineRule

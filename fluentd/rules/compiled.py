@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from fluentd.podrules import RateLimit
+from fluentd.pods.podrules import RateLimit
 from fluentd.rules.judge import Input, Judge, Judged
 from fluentd.rules.linerules import LineRule, LineRules
 from fluentd.rules.redact import Redactor

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from fluentd.podrules import RateLimit
+from fluentd.pods.podrules import RateLimit
 from fluentd.rules import limit as bucket
 from fluentd.rules.lines import LOOSE, SLOTS, Line, pack_offsets, split_lines, time_of, unpack_offsets, whole_lines
 from fluentd.rules.redact import Redactor, Secret, hide

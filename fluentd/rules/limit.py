@@ -4,7 +4,7 @@ A backlog that is read after an hour passes as it would have then. Tokens come a
 lines of a second are a mere count, however they lie in chunks.
 """
 
-from fluentd.podrules import RateLimit, Unit
+from fluentd.pods.podrules import RateLimit, Unit
 from fluentd.rules.state import Working
 
 

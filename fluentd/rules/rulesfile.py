@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import re2
 
-from fluentd.podrules import MOST_PATTERN_CHARACTERS, RateLimit, parse_rate_limit
+from fluentd.pods.podrules import MOST_PATTERN_CHARACTERS, RateLimit, parse_rate_limit
 from fluentd.rules.linerules import LineRule
 from fluentd.rules.redact import UserPattern
 from fluentd.rules.secrets import PACKS, PRIVATE_KEYS

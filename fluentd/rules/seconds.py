@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
-from fluentd.podrules import RateLimit, Unit
+from fluentd.pods.podrules import RateLimit, Unit
 from fluentd.rules import limit as bucket
 from fluentd.rules.judge import Input, Judged, notice
 from fluentd.rules.lines import LOOSE, Line, line_at, pack_offsets, unpack_offsets

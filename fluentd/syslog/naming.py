@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from fluentd.pods import safe_name
+from fluentd.pods.names import safe_name
 from fluentd.syslog.message import Message
 from pipeline.names import MALFORMED_PROCESS
 

@@ -12,7 +12,7 @@ from demo.__main__ import main
 from demo.apps import LABELS_FILE, WORKLOADS, make_writers, write_labels
 from demo.containers import next_restart
 from demo.stack import wait_until
-from fluentd.pods import read_labels
+from fluentd.pods.names import read_labels
 
 
 def lines_in(folder: Path) -> int:

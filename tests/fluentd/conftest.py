@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry
 from zstandard import ZstdDecompressor
 
 from fluentd.agent import Agent
-from fluentd.checkpoint import Checkpoint, CheckpointFolder, decode, encode
-from fluentd.discovery import Discovery, FoundFile, Listing, Place
-from fluentd.outgoing import Outgoing
+from fluentd.chunks.outgoing import Outgoing
+from fluentd.chunks.surroundings import RuleSource, Surroundings
+from fluentd.files.discovery import Discovery, FoundFile, Listing, Place
+from fluentd.files.source import Source
+from fluentd.runs.checkpoint import Checkpoint, CheckpointFolder, decode, encode
+from fluentd.runs.tree import Tree
 from fluentd.settings import AgentSettings
-from fluentd.source import Source
-from fluentd.surroundings import RuleSource, Surroundings
-from fluentd.tree import Tree
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.errors import QueueUnavailableError
 from pipeline.pack import PackBody, chunks_of, decode_pack

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from zstandard import ZstdDecompressor
 
-from fluentd.checkpoint import CheckpointFolder
-from fluentd.watch import DirectoryWatch
+from fluentd.files.watch import DirectoryWatch
+from fluentd.runs.checkpoint import CheckpointFolder
 from pipeline.limits import MIB
 from pipeline.pack import decode_pack
 
@@ -137,7 +137,7 @@ async def test_without_inotify_rescans_find_new_lines(
 
     agent = live(rescan_seconds=60.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fluentd.watch.Inotify", no_inotify)
+        patch.setattr("fluentd.files.watch.Inotify", no_inotify)
         async with agent.running() as running:
             container = make_container(tmp_path / "pods")
             container.append(first := container.line("first"))

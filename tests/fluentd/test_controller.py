@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from fluentd.appcut import is_controller
-from fluentd.checkpoint import decode, encode
+from fluentd.chunks.appcut import is_controller
 from fluentd.controller import MESSAGE_GAP_NS, MESSAGE_LINES, PLATFORM, Voices, app_of_header, segments
-from fluentd.discovery import Place
-from fluentd.pods import LabelsFile, NameRules, safe_name
+from fluentd.files.discovery import Place
+from fluentd.pods.names import LabelsFile, NameRules, safe_name
+from fluentd.runs.checkpoint import decode, encode
 from pipeline.chunk import Chunk
 from pipeline.cri import STREAMS, format_time
 from pipeline.limits import CHUNK_BYTES

@@ -56,7 +56,7 @@ async def test_lines_from_the_network_reach_the_queue_and_are_acknowledged_then(
 async def test_a_line_that_is_accepted_and_finds_no_room_holds_the_heartbeat_back(
     live: Any, queue: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fluentd.heartbeat.SLACK_NS", 100_000_000)
+    monkeypatch.setattr("fluentd.lanes.heartbeat.SLACK_NS", 100_000_000)
     agent = live(forward_listen="127.0.0.1:0")
     async with agent.running() as running, forwarding(running, wait_until) as (_, writer):
         await wait_until(lambda: agent.value("fluentd_complete_seconds") > 0)

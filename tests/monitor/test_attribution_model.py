@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from fluentd.kubernetes.facts import Pod
 from fluentd.kubernetes.naming import Names
 from fluentd.kubernetes.stating import end, restate
-from fluentd.statements import Statements, Voice
+from fluentd.lanes.statements import Statements, Voice
 from monitor.attribution import Endpoints, EndpointsState
 from pipeline.pack import PackBody
 from pipeline.podstatement import PodStatement

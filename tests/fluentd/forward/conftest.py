@@ -11,6 +11,7 @@ import msgpack
 import pytest
 from prometheus_client import CollectorRegistry
 
+from fluentd.chunks.outgoing import Sendable
 from fluentd.forward.batch import portions
 from fluentd.forward.frame import entry_ends, inflated, parse_frame
 from fluentd.forward.framing import Framer
@@ -20,7 +21,6 @@ from fluentd.forward.settings import ForwardSettings
 from fluentd.inputs.group import Inputs
 from fluentd.inputs.intake import Intake
 from fluentd.inputs.metrics import InputMetrics
-from fluentd.outgoing import Sendable
 from pipeline.cri import parse_header
 from pipeline.limits import MIB
 

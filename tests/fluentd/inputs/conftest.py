@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import CollectorRegistry
 
+from fluentd.chunks.outgoing import Sendable
 from fluentd.inputs.intake import Intake
 from fluentd.inputs.metrics import InputMetrics
 from fluentd.inputs.ruling import InputRules
-from fluentd.outgoing import Sendable
 
 
 class Lanes:

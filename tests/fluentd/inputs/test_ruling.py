@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from fluentd.inputs.delivery import Delivery
 from fluentd.inputs.intake import Intake, Lines
 from fluentd.inputs.lines import PIECE_BYTES, cri_lines
-from fluentd.podrules import NO_RULES
+from fluentd.pods.podrules import NO_RULES
 from fluentd.rules.book import RuleBook
 from pipeline.limits import CHUNK_BYTES
 

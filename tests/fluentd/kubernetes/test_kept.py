@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fluentd.discovery import Place
-from fluentd.gate import Standing
+from fluentd.files.discovery import Place
 from fluentd.kubernetes.facts import Pod, PodMeta
 from fluentd.kubernetes.kept import PodMemory
 from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
-from fluentd.pods import NameRules
-from fluentd.selection import LabelSelector, Selection
-from fluentd.statements import Statements
+from fluentd.lanes.statements import Statements
+from fluentd.pods.gate import Standing
+from fluentd.pods.names import NameRules
+from fluentd.pods.selection import LabelSelector, Selection
 
 PLACE = Place("/pods/shop_web-1_uid-1/web", "shop", "web-1", "uid-1", "web")
 ANNOTATIONS = {

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fluentd.discovery import Place
-from fluentd.gate import Standing
+from fluentd.files.discovery import Place
 from fluentd.kubernetes import pods as known_pods
 from fluentd.kubernetes.facts import MIRROR, Pod, PodMeta
 from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
-from fluentd.podrules import NO_RULES
-from fluentd.pods import NameRules
-from fluentd.selection import LabelSelector, Selection
-from fluentd.statements import Statements
+from fluentd.lanes.statements import Statements
+from fluentd.pods.gate import Standing
+from fluentd.pods.names import NameRules
+from fluentd.pods.podrules import NO_RULES
+from fluentd.pods.selection import LabelSelector, Selection
 from pipeline.chunk import Origin
 
 DEIS = {"heritage": "deis", "app": "shop", "type": "web", "version": "v1"}

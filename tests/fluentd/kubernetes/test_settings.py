@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fluentd.kubernetes.pods import KnownPods
-from fluentd.metadata import open_metadata
+from fluentd.pods.metadata import open_metadata
 from fluentd.settings import AgentSettings
 from pipeline.errors import SettingsError
 from pipeline.settings import load

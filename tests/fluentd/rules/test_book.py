@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from fluentd.discovery import Place
-from fluentd.podrules import NO_RULES, PodRules, RateLimit, Stream, Unit
+from fluentd.files.discovery import Place
+from fluentd.pods.podrules import NO_RULES, PodRules, RateLimit, Stream, Unit
 from fluentd.rules import book as book_module
 from fluentd.rules.book import RuleBook
 from fluentd.rules.compiled import RunRules

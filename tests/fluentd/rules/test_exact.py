@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fluentd.podrules import RateLimit, Unit
+from fluentd.pods.podrules import RateLimit, Unit
 from fluentd.rules.compiled import RunRules
 from fluentd.rules.linerules import LineRule
 from fluentd.rules.redact import Redactor, UserPattern

@@ -11,8 +11,8 @@ import pytest
 import zstandard
 from prometheus_client import CollectorRegistry
 
-from fluentd.discovery import Place
-from fluentd.podrules import RateLimit, Unit
+from fluentd.files.discovery import Place
+from fluentd.pods.podrules import RateLimit, Unit
 from fluentd.rules.compiled import RunRules
 from fluentd.rules.judge import Judged
 from fluentd.rules.redact import Redactor

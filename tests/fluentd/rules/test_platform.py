@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from fluentd.podrules import NO_RULES, PodRules
+from fluentd.pods.podrules import NO_RULES, PodRules
 from fluentd.rules.book import RuleBook
 from fluentd.rules.lines import unpack_offsets
 from pipeline.chunk import Chunk

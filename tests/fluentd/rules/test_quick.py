@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fluentd.podrules import RateLimit, Unit
+from fluentd.pods.podrules import RateLimit, Unit
 from fluentd.rules import limit as bucket
 from fluentd.rules.compiled import RunRules
 from fluentd.rules.judge import Input, Judge, Judged

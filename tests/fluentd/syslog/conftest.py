@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from fluentd.chunks.outgoing import Sendable
 from fluentd.inputs.intake import Intake
 from fluentd.inputs.metrics import InputMetrics
-from fluentd.outgoing import Sendable
 from fluentd.syslog.server import SyslogServer, open_syslog
 from fluentd.syslog.settings import SyslogSettings
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fluentd.pods import safe_name
+from fluentd.pods.names import safe_name
 from fluentd.syslog.message import Message, parse_message
 from fluentd.syslog.naming import Naming, parse_rules
 from fluentd.syslog.settings import SyslogSettings

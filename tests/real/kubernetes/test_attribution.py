@@ -18,7 +18,7 @@ import zstandard
 
 from demo.containers import Container
 from demo.stack import pause
-from fluentd.statements import PATIENCE_NS
+from fluentd.lanes.statements import PATIENCE_NS
 from monitor.attribution import Endpoints, EndpointsState
 from pipeline.pack import PackBody, chunks_of, decode_pack
 from pipeline.queue import open_consumer

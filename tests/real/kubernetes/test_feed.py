@@ -14,14 +14,14 @@ from real_proxy import Proxy, proxied
 
 from demo.containers import Container
 from demo.controlplane import ControlPlane, token
-from fluentd.discovery import Place
-from fluentd.gate import Standing
+from fluentd.files.discovery import Place
 from fluentd.kubernetes.feed import PodFeed
 from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
-from fluentd.pods import NameRules
-from fluentd.selection import LabelSelector, Selection
-from fluentd.statements import Statements
+from fluentd.lanes.statements import Statements
+from fluentd.pods.gate import Standing
+from fluentd.pods.names import NameRules
+from fluentd.pods.selection import LabelSelector, Selection
 from pipeline.apiserver import ACCOUNT, IN_CLUSTER, check_source, open_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]
