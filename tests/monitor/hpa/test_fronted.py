@@ -46,6 +46,7 @@ def test_without_names_every_certificate_of_the_authority_counts_and_no_certific
     front_proxy = front_proxy_of({**DATA, "requestheader-allowed-names": "[]"})
     assert front_proxy.trusts(certificate("somebody"))
     assert not front_proxy.trusts(None)
+    assert not front_proxy.trusts({}), "what Python says of a certificate that was not checked"
 
 
 def test_the_caller_is_who_the_headers_name(front_proxy: FrontProxy) -> None:
