@@ -1,12 +1,13 @@
 """Which release served a request, told from the queue's records alone, while pods come and go at a real API server.
 
-A router on the node writes lines that name an address, and beside it, as the truth, the release that is there. The
-agent is killed, the API server goes away; addresses are used again by the next pod. What is read from the queue
-afterwards, as a monitor does, must name that very release, or none. `KUBERNETES_LONG=1`: the server is away for longer
-than heartbeats wait.
+A router on the node writes lines of ingress-nginx that name an address; in the user agent stands, as the truth, the
+release that is there. The agent is killed, the API server goes away; addresses are used again by the next pod. What is
+read from the queue afterwards, line by line and by a monitor's shard, must name that very release, or none.
+`KUBERNETES_LONG=1`: the server is away for longer than heartbeats wait.
 """
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,8 +21,12 @@ from demo.containers import Container
 from demo.stack import pause
 from fluentd.lanes.statements import PATIENCE_NS
 from monitor.attribution import Endpoints, EndpointsState
+from monitor.reading import SLOT_NS
+from monitor.rules.ruleset import RuleSet
+from monitor.series.limits import Limits
+from monitor.shard import ShardMetrics
 from pipeline.pack import PackBody, chunks_of, decode_pack
-from pipeline.queue import open_consumer
+from pipeline.queue import Record, open_consumer
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 
@@ -30,6 +35,12 @@ HANDOVER_SECONDS = 1.1
 """No runtime gives an address away and has another pod answer there within the same second."""
 
 FIRST, SECOND = "10.9.0.1", "10.9.0.2"
+
+LINE = (
+    '10.1.2.3 - - [24/Nov/2026:19:27:56 +0000] "GET / HTTP/1.1" 200 5 "-" "{release} {number}" 421 0.010 '
+    "[shop-web-80] [] {address}:8080 12 0.010 200 a1"
+)
+_LINE = re.compile(r'(\S+?)(?:\.(\d+))?Z .*"(\S+) (\d+)" 421 .* \[\] (\S+) 12 .*')
 
 
 @dataclass
@@ -40,13 +51,15 @@ class Router:
     log: Any
     written: int = 0
     truth: dict[str, str] = field(default_factory=dict)
+    by_release: Counter[str] = field(default_factory=Counter)
 
     def pass_on(self, *, lines: int = 20) -> None:
         """Pass requests to every address that has a pod."""
         for _ in range(lines):
             for address, release in self.truth.items():
-                self.log.write(f"{address}:8080 {release} {self.written}".encode())
+                self.log.write(LINE.format(address=address, release=release, number=self.written).encode())
                 self.written += 1
+                self.by_release[release] += 1
             pause(0.01)
 
 
@@ -56,7 +69,9 @@ class Cluster:
     def __init__(self, node: Any) -> None:
         self.node = node
         self.app = node.pods.namespace()
-        pod = node.pods.deis(self.app, "router", process="router")
+        pod = node.pods.create(
+            node.pods.namespace("ingress-nginx"), "router", labels={"heritage": "deis"}, containers=("controller",)
+        )
         self.router = Router(node, node.pods.log(pod))
         self._number = 0
 
@@ -129,30 +144,57 @@ class Measured:
 
 def read_line(line: bytes) -> Request:
     """Read a router's line."""
-    stamp, _, _, upstream, release, number = line.decode().split(" ")
-    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    found = _LINE.fullmatch(line.decode())
+    assert found is not None
+    whole, fraction, release, number, upstream = found.groups("")
     time_ns = int(datetime.fromisoformat(whole + "+00:00").timestamp()) * 10**9 + int(fraction.ljust(9, "0"))
     return Request(time_ns, upstream, release, int(number))
 
 
-async def measure(url: str) -> dict[int, tuple[str, Request]]:
-    """Read the whole queue as a monitor does, twice: in one go, and from a kept state at each record."""
+async def read_queue(url: str) -> dict[int, list[Record]]:
+    """All records, by partition."""
+    found: dict[int, list[Record]] = {}
     consumer = await open_consumer(url, group="test")
     try:
         positions = await consumer.committed()
-        once: dict[int, Measured] = {partition: Measured() for partition in positions}
-        again: dict[int, Measured] = {partition: Measured() for partition in positions}
         while records := await consumer.fetch(positions, max_bytes=1 << 20, wait_seconds=0.1):
             for record in records:
-                body = decode_pack(record.value, decompressor=zstandard.ZstdDecompressor())
-                once[record.partition].take(body)
-                again[record.partition] = again[record.partition].replayed()
-                again[record.partition].take(body)
+                found.setdefault(record.partition, []).append(record)
                 positions[record.partition] = record.offset + 1
     finally:
         await consumer.close()
-    assert [one.outcomes for one in once.values()] == [one.outcomes for one in again.values()]
-    return {number: told for one in once.values() for number, told in one.outcomes.items()}
+    return found
+
+
+def measure(queue: dict[int, list[Record]]) -> dict[int, tuple[str, Request]]:
+    """What becomes of each line by its number: in one go, and from a state that is kept at each record."""
+    outcomes: dict[int, tuple[str, Request]] = {}
+    for records in queue.values():
+        once, again = Measured(), Measured()
+        for record in records:
+            body = decode_pack(record.value, decompressor=zstandard.ZstdDecompressor())
+            once.take(body)
+            again = again.replayed()
+            again.take(body)
+        assert once.outcomes == again.outcomes
+        outcomes |= once.outcomes
+    return outcomes
+
+
+def tries(queue: dict[int, list[Record]], app: str) -> Counter[str]:
+    """Tries by release, as a monitor counts them of the same records."""
+    found: Counter[str] = Counter()
+    for number, records in queue.items():
+        shard = ShardMetrics(number, None, rules=RuleSet(), limits=Limits())
+        taken = 0
+        while taken < len(records):
+            taken += shard.take(records[taken:])
+        for totals in shard.totals():
+            if totals.metric.name == "app_tries":
+                for labels, count in zip(totals.sets, totals.count.tolist(), strict=True):
+                    assert labels.app == app
+                    found[labels.release] += count
+    return found
 
 
 @pytest.fixture
@@ -160,13 +202,18 @@ def cluster(own_node: Any) -> Cluster:
     return Cluster(own_node)
 
 
-async def settled(cluster: Cluster) -> Counter[str]:
-    """Outcomes, when the agent has sent everything and its heartbeat has passed it; nothing is wrong."""
+async def settled(cluster: Cluster, *, seconds: float = 3.0) -> dict[int, list[Record]]:
+    """The queue, when the agent's heartbeat has passed everything by so much."""
     complete = cluster.node.metric("fluentd_complete_seconds")
-    cluster.node.wait_metric("fluentd_complete_seconds", lambda value: value > complete + 3)
-    outcomes = await measure(cluster.node.stack.environment()["QUEUE_URL"])
+    cluster.node.wait_metric("fluentd_complete_seconds", lambda value: value > complete + seconds)
+    return await read_queue(cluster.node.stack.environment()["QUEUE_URL"])
+
+
+def told_of(queue: dict[int, list[Record]], *, lines: int) -> Counter[str]:
+    """How many lines were right and how many unknown; all are there, and nothing is wrong."""
+    outcomes = measure(queue)
     assert [one for one in outcomes.values() if one[0].startswith("wrong")] == []
-    assert outcomes.keys() == set(range(cluster.router.written))
+    assert outcomes.keys() == set(range(lines))
     return Counter(told for told, _ in outcomes.values())
 
 
@@ -189,7 +236,9 @@ async def test_every_request_is_its_releases_while_pods_come_and_go_and_agents_d
     router.pass_on()
     cluster.end(two, SECOND)
     router.pass_on()
-    assert await settled(cluster) == {"right": router.written}
+    queue = await settled(cluster, seconds=2 * SLOT_NS / 1e9)
+    assert told_of(queue, lines=router.written) == {"right": router.written}
+    assert tries(queue, cluster.app) == router.by_release
 
 
 async def test_what_is_not_known_while_the_server_is_away_is_unknown_and_never_wrong(cluster: Cluster) -> None:
@@ -210,7 +259,7 @@ async def test_what_is_not_known_while_the_server_is_away_is_unknown_and_never_w
     node.pods.plane.start("kube-apiserver")
     cluster.begin(SECOND, "v2")
     router.pass_on()
-    outcomes = await settled(cluster)
+    outcomes = told_of(await settled(cluster), lines=router.written)
     print(f"requests while the server was away: {away}; {outcomes}")  # noqa: T201 - a figure to quote
     if AWAY_SECONDS > PATIENCE_NS / 1e9:
         assert 0 < outcomes["unknown"] <= away
