@@ -197,9 +197,37 @@ or the bucket is away. But it must have been able to do all of its work once, or
     {{- end }}
     {{- end }}
     {{- end }}
+    {{- if include "telemetry.canary" . }}
+    - {name: MONITOR_CANARY, value: "on"}
+    - name: MONITOR_CANARY_NAMESPACE
+      value: {{ .Release.Namespace }}
+    {{- with .Values.monitor.canary }}
+    {{- if .prometheus }}
+    - name: MONITOR_CANARY_PROMETHEUS
+      value: {{ .prometheus | quote }}
+    {{- end }}
+    {{- if .deis.url }}
+    - name: MONITOR_DEIS_URL
+      value: {{ .deis.url | quote }}
+    - name: MONITOR_DEIS_TOKEN
+      valueFrom: {secretKeyRef: {name: {{ .deis.secret }}, key: token}}
+    {{- end }}
+    {{- if .deis.hookUrl }}
+    - name: MONITOR_DEIS_HOOK_LISTEN
+      value: ":8090"
+    - name: MONITOR_DEIS_HOOK_URL
+      value: {{ .deis.hookUrl | quote }}
+    - name: MONITOR_DEIS_HOOK_KEY
+      valueFrom: {secretKeyRef: {name: {{ .deis.secret }}, key: hook-key}}
+    {{- end }}
+    {{- end }}
+    {{- end }}
     {{- include "telemetry.env" .Values.monitor.env | nindent 4 }}
   ports:
     - {name: monitor, containerPort: 8089}
+    {{- if and (include "telemetry.canary" .) .Values.monitor.canary.deis.hookUrl }}
+    - {name: deis-hook, containerPort: 8090}
+    {{- end }}
     {{- if include "telemetry.hpa" . }}
     - {name: hpa, containerPort: 6443}
     {{- end }}

@@ -83,9 +83,14 @@ tolerations:
 {{- if and .Values.monitor.enabled .Values.monitor.hpa.enabled -}}true{{- end -}}
 {{- end -}}
 
+{{/* Whether canaries are judged; empty if not. */}}
+{{- define "telemetry.canary" -}}
+{{- if and .Values.monitor.enabled .Values.monitor.canary.enabled -}}true{{- end -}}
+{{- end -}}
+
 {{/* Whether the monitor speaks to the API server, and so has a token; empty if not. */}}
 {{- define "telemetry.monitorSpeaks" -}}
-{{- include "telemetry.hpa" . -}}
+{{- if or (include "telemetry.hpa" .) (include "telemetry.canary" .) -}}true{{- end -}}
 {{- end -}}
 
 {{/* Whose account the monitor has: in the form embedded that of its pod. */}}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from fluentd.audit.settings import AuditSettings
 from fluentd.rules.rulesfile import read_rules
@@ -94,11 +95,9 @@ def test_every_service_takes_its_settings_and_knows_each_of_them(
             settings = kind.load()
         for name, value in variables.items():
             field = next((key for key, one in kind.model_fields.items() if one.validation_alias == name), None)
-            assert (
-                field is None
-                or str(getattr(settings, field)) == value
-                or float(getattr(settings, field)) == float(value)
-            )
+            told = getattr(settings, field) if field is not None else value
+            told = told.get_secret_value() if isinstance(told, SecretStr) else told
+            assert str(told) == value or float(told) == float(value)
     assert services == KINDS.keys()
 
 
@@ -301,3 +300,13 @@ def test_values_that_cannot_work_are_refused_by_name(settings: list[str], words:
     done = helm("template", "deis", str(CHART), *values, *more)
     assert done.returncode != 0
     assert words in done.stderr
+
+
+@pytest.mark.parametrize("judged", [True, False], ids=["judged", "not judged"])
+def test_the_monitor_may_change_deployments_only_where_it_judges_canaries(render: Render, judged: bool) -> None:
+    objects = render("kafka", f"monitor.canary.enabled={str(judged).lower()}")
+    rules = [rule for found in objects if found["kind"] == "ClusterRole" for rule in found["rules"]]
+    allowed = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    assert (("deployments", "update") in allowed) == judged
+    assert (("canaries/status", "update") in allowed) == judged
+    assert ("secrets", "get") not in allowed
