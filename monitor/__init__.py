@@ -13,7 +13,7 @@ Layers, lower ones know nothing of higher ones::
     shown, exposition, scrape  shards as metrics
     peerswire, answering       what other monitors ask, and what is answered
     peers                      questions over all shards
-    nodes                      nodes that are gone
+    nodes, suspects            nodes that are gone
     values                     windows as the values that people decide by
     hpa, canary                who decides: autoscalers, canaries
     api, overview              HTTP

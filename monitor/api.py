@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry, Counter
 from monitor.answering import Answering
 from monitor.peerswire import ASK, Asked, decode, encode
 from monitor.reading import IncompleteError
-from monitor.scrape import Scrape
 from monitor.settings import MonitorSettings
 from pipeline.auth import GRANT, Access, Secret, check_tokens
 from pipeline.errors import FormatError
@@ -32,7 +31,6 @@ class ParameterError(Exception):
 def build_api(
     *,
     settings: MonitorSettings,
-    scrape: Scrape,
     answering: Answering,
     routes: Sequence[web.RouteDef],
     health: Health,
@@ -43,9 +41,8 @@ def build_api(
 
     Args:
         settings: The monitor's settings.
-        scrape: Answers /metrics.
         answering: Answers other monitors.
-        routes: What is served under /v1, with a token where one is needed.
+        routes: What else is served; under /v1 with a token where one is needed.
         health: Which parts work.
         registry: Where metrics are registered.
         peer_secret: What other monitors show; empty for no such route.
@@ -56,7 +53,7 @@ def build_api(
     if settings.tokens:
         check_tokens(settings.tokens, variable="MONITOR_TOKENS")
     app = web.Application(middlewares=[_answered, _authorized(settings, registry)], client_max_size=_PEER_BYTES)
-    app.add_routes([*probe_routes(health), web.get("/metrics", scrape.get), *routes])
+    app.add_routes([*probe_routes(health), *routes])
     if peer_secret:
         app.add_routes([_peer_route(answering, peer_secret)])
     return app

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from monitor.answering import Answering
@@ -236,9 +237,8 @@ async def _serve(parts: _Parts, secret: str, stopping: asyncio.Event) -> None:
     """Listen while the tasks run."""
     api = build_api(
         settings=parts.settings,
-        scrape=parts.scrape,
         answering=parts.answering,
-        routes=[overview_route(parts.reader)],
+        routes=[web.get("/metrics", parts.scrape.get), overview_route(parts.reader)],
         health=parts.health,
         registry=parts.registry,
         peer_secret=secret if parts.members is not None else "",

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -29,12 +29,23 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def unused_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
+def unused_ports() -> Callable[[int], list[int]]:
+    """Ports that nobody listens on now."""
+
+    def some(count: int) -> list[int]:
+        with ExitStack() as stack:
+            bound = [stack.enter_context(socket.socket()) for _ in range(count)]
+            for one in bound:
+                one.bind(("127.0.0.1", 0))
+            return [one.getsockname()[1] for one in bound]
+
+    return some
+
+
+@pytest.fixture
+def unused_port(unused_ports: Callable[[int], list[int]]) -> int:
+    """One such port."""
+    return unused_ports(1)[0]
 
 
 class Writer:

@@ -1,6 +1,7 @@
 """Consumer groups: partitions move between members, and no record comes before its owner asks for it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -30,6 +31,25 @@ async def settled(*members: GroupConsumer) -> list[Assignment]:
                 return assignments
             for member in members:
                 await member.fetch({}, max_bytes=1, wait_seconds=0.05)
+
+
+async def test_a_member_knows_what_nobody_else_had_meanwhile_and_how_long_it_is_sure(a_queue: AQueue) -> None:
+    one = await a_queue.member("one")
+    assert one.sure_until < time.monotonic()
+    async with asyncio.timeout(30):
+        first = await one.changed(0)
+        assert first.kept == frozenset(), "somebody may have had them before"
+        while one.sure_until < time.monotonic():  # noqa: ASYNC110 - the next heartbeat tells nobody
+            await asyncio.sleep(0.05)
+    two = await a_queue.member("two")
+    ours, theirs = await settled(one, two)
+    assert ours.generation == 2
+    assert ours.kept == ours.partitions
+    assert theirs.kept == frozenset()
+    await one.leave()
+    assert one.sure_until < time.monotonic()
+    alone = (await settled(two))[0]
+    assert alone.kept == theirs.partitions
 
 
 async def fetch_until(member: GroupConsumer, positions: dict[int, int], count: int) -> list[Record]:

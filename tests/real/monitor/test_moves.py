@@ -1,11 +1,13 @@
 """Two monitors on a real broker: shards move at joins, leaves, kills and freezes, and no counter seems to go down."""
 
 import asyncio
+import json
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -61,6 +63,16 @@ class Monitors:
                 if line.startswith("app_lines_total"):
                     app = line.partition('app="')[2].partition('"')[0]
                     found[app] = found.get(app, 0.0) + float(line.rpartition(" ")[2])
+        return found
+
+    def answered(self, name: str) -> dict[str, float]:
+        """The same by questions over all shards, whoever has them; 0 for what is not answered."""
+        found = {}
+        for app in APPS:
+            path = f"/v1/metrics/{app}?window=900&points=0&metric=app_lines&by="
+            answer = get(self.ports[name], path, seconds=30)
+            series = json.loads(answer.body)["metrics"][0]["series"] if answer.status == HTTPStatus.OK else []
+            found[app] = float(round(sum(one["value"] for one in series) * 900))
         return found
 
 
@@ -121,7 +133,18 @@ async def test_moves_lower_no_counter_and_lose_and_double_nothing(
     assert {series.labels["instance"] for series in every} == {"monitor"}
     lines = [series for series in every if series.labels["__name__"] == "app_lines_total"]
     assert {series.labels["app"]: series.values[-1] for series in lines} == truth, "one series of each, over all moves"
+    async with asyncio.timeout(60):
+        await _ask_until(monitors, truth, producer, apps)
     await producer.close()
+
+
+async def _ask_until(monitors: Monitors, truth: dict[str, float], producer: Producer, apps: dict[str, Any]) -> None:
+    """Ask each monitor about all shards until both say the truth; what is complete goes on with heartbeats."""
+    for name in monitors.ports:
+        while await in_thread(lambda name=name: monitors.answered(name)) != truth:
+            for number, app in enumerate(APPS):
+                await producer.send(number, [apps[app].pack(0)])
+            await asyncio.sleep(0.5)
 
 
 def _rounds(monitors: Monitors) -> None:
