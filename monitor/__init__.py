@@ -14,7 +14,7 @@ Layers, lower ones know nothing of higher ones::
     peerswire, answering       what other monitors ask, and what is answered
     peers                      questions over all shards
     nodes, suspects            nodes that are gone
-    values                     windows as the values that people decide by
+    meaning, values            windows as the values that people decide by
     hpa, canary                who decides: autoscalers, canaries
     api, overview              HTTP
     monitor                    all of it, put together

@@ -5,12 +5,12 @@ Layers, lower ones know nothing of higher ones::
     settings            where it listens, and with what
     quantity, selector  the API's numbers and label selectors (pure)
     paths, shapes       what a path asks for; the objects that answer (pure)
-    cached              a bounded memory of answers that age
+    naming              whose app and process an object is (pure)
+    refusal, cached     what is answered in place of a value; a bounded memory of answers that age
     cluster             what is asked of the API server: reviews, pods, objects
     fronted, tls        whose certificates count, and our own, read again when they change
     callers, rights     who asks, and whether he may
-    naming              whose app and process an object is (pure)
-    catalog             which metrics there are, for discovery
+    catalog, source     which metrics there are; values of the series that a namespace may see
     custom, external    answers made of values
     fallback            another adapter, for what is not known here
     api                 a request from its first check to its answer
