@@ -8,6 +8,7 @@ import numpy as np
 
 from monitor.metric import LabelSet, Metric, Samples
 from monitor.series.cells import F64, I64
+from monitor.series.limits import MOST_VALUE
 from monitor.series.totals import Trace
 
 
@@ -70,6 +71,8 @@ def _together(metric: Metric, parts: list[Samples]) -> Arrival:
         index, row = index[order], row[order]
         if any(part.values is not None for part in parts):
             values = np.concatenate([_values(part) for part in parts])[order]
+    if values is not None:
+        values = np.clip(values, -MOST_VALUE, MOST_VALUE)
     used, first, index = _by_first(sets, index, row)
     return Arrival(metric, used, first, index, row, time_ns, values, _traces(parts))
 

@@ -18,6 +18,10 @@ AHEAD_NS: Final = 60 * _MINUTE_NS
 """Times that are further ahead of the queue's are in totals only: nobody asks, and the slots would fill the memory."""
 
 
+MOST_VALUE: Final = 1e200
+"""A larger value counts as this: whatever lines say, no sum of them is infinite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one shard. What is beyond them goes to the label set `_overflow`: sums stay exact.

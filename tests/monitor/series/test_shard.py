@@ -150,6 +150,15 @@ def test_the_newest_value_of_a_gauge_counts_by_the_time_of_its_line(feed: Any, m
     assert feed.shard.part(window("depth", stop_ns=NOW)).newest == ()
 
 
+def test_values_that_are_absurd_make_no_sum_infinite(feed: Any, make: Any) -> None:
+    pod = make.pod("p")
+    for value in (1e308, 1e308, -1e308, 1e308):
+        pod.write(NOW, "a", value)
+    feed.send(pod.chunk(), heartbeat_ns=NOW + SECOND)
+    assert list(feed.total("size").values()) == [(4, 2e200)]
+    assert [group.total for group in feed.shard.part(window("size")).groups] == [2e200]
+
+
 def test_lines_too_old_or_too_far_ahead_are_in_totals_and_counted(feed: Any, make: Any) -> None:
     feed.beat(NOW)
     pod = make.pod("p")
