@@ -58,6 +58,7 @@ class Cell:
         until: After the last one.
         tolerance: r0.
         metrics: How many are judged; only the first is worse. It has half of the weight.
+        past: Load in the history; `None` when it is the same.
         target: What must come out.
     """
 
@@ -70,6 +71,7 @@ class Cell:
     until: int = LOOKS
     tolerance: float = 1.0
     metrics: int = 1
+    past: Load | None = None
     target: Target = Target()
 
     def factors(self, peak: float) -> Floats:
@@ -102,6 +104,7 @@ CELLS: Final = (
     Cell("same quiet own lasting wild", OWN_LASTING_WILD, QUIET, target=FALSE),
     Cell("same quiet clusters", CLUSTERS, QUIET, target=FALSE),
     Cell("same offset 500/s", Noise(offset=0.1), Load(500.0), tolerance=1.25, target=FALSE),
+    Cell("same own lasting, past at a third", OWN_LASTING, past=Load(BUSY.canary_per_s / 3), target=FALSE),
     Cell("same four metrics", OWN, metrics=4, target=FALSE),
     Cell("both fail", SHARED, both=100.0, since=20, until=40, target=FALSE),
     Cell("one bad minute", IID, worse=200.0, since=20, until=21, target=Target(most=0.05)),

@@ -10,7 +10,7 @@ from monitor.canary.arms import Arms, Bools, Floats
 from monitor.canary.counts import Direction
 from monitor.canary.decide.atonce import total_outage
 from monitor.canary.decide.evidence import log_evidence, log_mean
-from monitor.canary.noise import dispersion
+from monitor.canary.noise import dispersion, tempering
 
 NEVER: Final = 10**6
 """Minute of a rollback that did not come: later than all others."""
@@ -30,10 +30,11 @@ def ours(
         weights: Of the metrics, their sum is 1.
         alpha: False rollback rate.
     """
-    paths = [
-        log_evidence(arms, null=tolerance, direction=Direction.INCREASE, phi=dispersion(before).phi)
-        for arms, before in zip(metrics, history, strict=True)
-    ]
+    paths = []
+    for arms, before in zip(metrics, history, strict=True):
+        noise = dispersion(before)
+        phi = tempering(arms, phi=noise.phi, size=noise.size)
+        paths.append(log_evidence(arms, null=tolerance, direction=Direction.INCREASE, phi=phi))
     together = log_mean(np.stack(paths), np.log(weights))
     return _first((together >= -np.log(alpha)) | total_outage(metrics[0]))
 

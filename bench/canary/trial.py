@@ -67,7 +67,7 @@ def run(cell: Cell, *, runs: int, seed: int) -> Outcomes:
 def _some(cell: Cell, rng: np.random.Generator, runs: int) -> dict[str, Minutes]:
     unharmed = np.ones(MIN_MINUTES)
     history = [
-        simulate(rng, cell.noise, cell.load, shape=(runs, MIN_MINUTES), worse=unharmed, both=unharmed)
+        simulate(rng, cell.noise, cell.past or cell.load, shape=(runs, MIN_MINUTES), worse=unharmed, both=unharmed)
         for _ in range(cell.metrics)
     ]
     metrics = [

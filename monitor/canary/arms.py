@@ -42,6 +42,12 @@ class Arms:
         total = self.stable_n + self.canary_n
         return np.where(self.informative, self.canary_n / np.where(total > 0, total, 1.0), 0.5)
 
+    @property
+    def size(self) -> Floats:
+        """n_c n_s / (n_c + n_s): how much a minute compares; w (1 - w) k is this times the rate of events."""
+        share = self.share
+        return np.where(self.informative, share * (1.0 - share) * (self.stable_n + self.canary_n), 0.0)
+
     def from_minute(self, first: int) -> "Arms":
         """The same without what was counted before a minute; the grid keeps its length."""
         return self._where(np.arange(self.known.shape[-1]) >= first)

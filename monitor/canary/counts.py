@@ -130,6 +130,7 @@ class MetricPolicy(msgspec.Struct, frozen=True):
         tolerance: Ratio of canary to stable that is still no harm, at least 1 (for `DECREASE` its inverse is); `None`
             for the default, which depends on the traffic.
         phi: Over-dispersion from history (`monitor.canary.noise`), at least 1; `None` when there is no history.
+        phi_size: `Noise.size` of that history; in minutes that compare more, phi grows. `None`: it does not.
         min_requests: Below this n of the canary over the analysis nothing is promoted.
         warm_up_minutes: First minutes of the analysis that are left out.
     """
@@ -140,6 +141,7 @@ class MetricPolicy(msgspec.Struct, frozen=True):
     weight: Annotated[float, Meta(gt=0)] = 1.0
     tolerance: Annotated[float, Meta(ge=1)] | None = None
     phi: Annotated[float, Meta(ge=1)] | None = None
+    phi_size: Annotated[float, Meta(gt=0)] | None = None
     min_requests: Amount = 100.0
     warm_up_minutes: Whole = 3
 
@@ -204,7 +206,7 @@ class MetricVerdict(msgspec.Struct, frozen=True):
         log_evidence: Logarithm of the evidence at the newest minute.
         peak_log_evidence: The largest it was at any minute.
         threshold: What the logarithm must reach when this metric alone speaks.
-        phi: What the evidence was tempered with.
+        phi: What the evidence was tempered with, at most.
         tolerance: What it is evidence against.
         minutes: How many went into it.
         missing: How many of the analysis are not known.

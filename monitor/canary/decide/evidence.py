@@ -34,7 +34,7 @@ def log_evidence(
         arms: Counts, (..., minutes).
         null: The tolerance, at least 1.
         direction: What is a harm.
-        phi: Over-dispersion, at least 1, (...,).
+        phi: Over-dispersion, at least 1, broadcasts against (..., minutes).
         warm_up_minutes: How many minutes at the beginning are left out.
 
     Returns:

@@ -31,16 +31,18 @@ class RatioInterval:
     high: float | None
 
 
-def ratio_interval(arms: Arms, *, phi: float, log_threshold: float, warm_up_minutes: int = 0) -> RatioInterval:
+def ratio_interval(arms: Arms, *, phi: Floats, log_threshold: float, warm_up_minutes: int = 0) -> RatioInterval:
     """Ratios that the counts of one analysis, of shape (minutes,), do not exclude, to four digits.
 
-    Each bound by itself is exceeded with at most the probability that the threshold stands for.
+    phi broadcasts against (minutes,). Each bound by itself is exceeded with at most the probability that the threshold
+    stands for.
     """
     counted = arms.from_minute(warm_up_minutes).compared()
     telling = counted.stable_e + counted.canary_e > 0
     kept, at = _only(counted, telling), np.flatnonzero(telling) - warm_up_minutes
-    low = _crossing(kept, at, sign=1.0, phi=phi, log_threshold=log_threshold)
-    high = _crossing(kept, at, sign=-1.0, phi=phi, log_threshold=log_threshold)
+    tempering = np.broadcast_to(phi, telling.shape)[telling, np.newaxis]
+    low = _crossing(kept, at, sign=1.0, phi=tempering, log_threshold=log_threshold)
+    high = _crossing(kept, at, sign=-1.0, phi=tempering, log_threshold=log_threshold)
     return RatioInterval(0.0 if low is None else float(np.exp(low)), None if high is None else float(np.exp(high)))
 
 
@@ -48,7 +50,7 @@ def _only(arms: Arms, kept: Bools) -> Arms:
     return Arms(arms.stable_n[kept], arms.stable_e[kept], arms.canary_n[kept], arms.canary_e[kept], arms.known[kept])
 
 
-def _crossing(arms: Arms, at: Indexes, *, sign: float, phi: float, log_threshold: float) -> float | None:
+def _crossing(arms: Arms, at: Indexes, *, sign: float, phi: Floats, log_threshold: float) -> float | None:
     """Logarithm of the ratio at which the evidence for more (sign 1) or less (-1) falls to the threshold."""
     rejected, allowed = -sign * FURTHEST, sign * FURTHEST
     if _at_newest(arms, at, np.array([rejected]), sign=sign, phi=phi)[0] < log_threshold:
@@ -61,7 +63,7 @@ def _crossing(arms: Arms, at: Indexes, *, sign: float, phi: float, log_threshold
     return float(rejected)
 
 
-def _at_newest(arms: Arms, at: Indexes, log_nulls: Floats, *, sign: float, phi: float) -> Floats:
+def _at_newest(arms: Arms, at: Indexes, log_nulls: Floats, *, sign: float, phi: Floats) -> Floats:
     """Logarithm of the evidence at the newest minute against each null: (nulls,)."""
     null = np.exp(log_nulls)[:, np.newaxis, np.newaxis]
     logs = np.minimum(log_ratios(arms, null=null, ratios=RATIOS**sign) / phi, MINUTE_LIMIT)

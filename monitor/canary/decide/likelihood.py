@@ -59,11 +59,12 @@ def tempered(arms: Arms, *, null: float, direction: Direction, phi: Floats) -> F
         arms: Counts, (..., minutes).
         null: The tolerance, at least 1; for `DECREASE` its inverse is the null.
         direction: `INCREASE` or `DECREASE`.
-        phi: Over-dispersion, (...,): noise that varies phi times as much as chance makes a phi-th of the evidence.
+        phi: Over-dispersion, broadcasts against (..., minutes): noise that varies phi times as much as chance makes a
+            phi-th of the evidence.
 
     Returns:
         (..., minutes, alternatives), none above `MINUTE_LIMIT`.
     """
     sign = -1.0 if direction is Direction.DECREASE else 1.0
     logs = log_ratios(arms, null=np.float64(null) ** np.array([sign]), ratios=RATIOS**sign)
-    return np.minimum(logs / phi[..., np.newaxis, np.newaxis], MINUTE_LIMIT)
+    return np.minimum(logs / phi[..., np.newaxis], MINUTE_LIMIT)

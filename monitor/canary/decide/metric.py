@@ -9,7 +9,7 @@ from monitor.canary.arms import Arms, Floats, lay_out
 from monitor.canary.counts import MetricCounts, MetricKind, MetricPolicy, MetricVerdict, Observation
 from monitor.canary.decide.evidence import log_evidence
 from monitor.canary.decide.interval import ratio_interval
-from monitor.canary.noise import ASSUMED_PHI
+from monitor.canary.noise import ASSUMED_PHI, tempering
 
 TOLERANCE: Final = 1.10
 """Ratio of the arms that is no harm, unless the policy says otherwise."""
@@ -35,7 +35,7 @@ class Judged:
         policy: How it is judged.
         arms: Counts on the grid of the analysis, warm-up included.
         path: Logarithm of the evidence after each minute, (minutes,).
-        phi: What it was tempered with.
+        phi: What each minute was tempered with, (minutes,) or (1,).
         tolerance: What it is evidence against.
         threshold: What the logarithm must reach when this metric alone speaks.
     """
@@ -43,7 +43,7 @@ class Judged:
     policy: MetricPolicy
     arms: Arms
     path: Floats
-    phi: float
+    phi: Floats
     tolerance: float
     threshold: float
 
@@ -77,7 +77,8 @@ def judge_metric(policy: MetricPolicy, observation: Observation, *, threshold: f
     found = next((one for one in observation.metrics if one.metric == policy.name), MetricCounts(policy.name))
     arms = lay_out(found.minutes, start_ns=observation.start_ns, until_ns=observation.until_ns)
     traffic = policy.kind is MetricKind.TRAFFIC
-    phi = policy.phi if policy.phi is not None else ASSUMED_TRAFFIC_PHI if traffic else ASSUMED_PHI
+    base = policy.phi if policy.phi is not None else ASSUMED_TRAFFIC_PHI if traffic else ASSUMED_PHI
+    phi = tempering(arms, phi=base, size=policy.phi_size)
     tolerance = policy.tolerance if policy.tolerance is not None else _tolerance(policy, arms)
     path = log_evidence(
         arms, null=tolerance, direction=policy.direction, phi=phi, warm_up_minutes=policy.warm_up_minutes
@@ -116,7 +117,7 @@ def metric_verdict(judged: Judged) -> MetricVerdict:
         log_evidence=float(judged.path[-1]) if len(judged.path) else 0.0,
         peak_log_evidence=float(judged.path.max(initial=0.0)),
         threshold=judged.threshold,
-        phi=judged.phi,
+        phi=float(judged.phi.max(initial=1.0)),
         tolerance=judged.tolerance,
         minutes=int(counted.informative.sum()),
         missing=judged.missing,

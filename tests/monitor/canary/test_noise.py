@@ -5,10 +5,12 @@ import pytest
 
 from monitor.canary.arms import Arms, Floats
 from monitor.canary.counts import MINUTE_NS, Minute
-from monitor.canary.noise import ASSUMED_PHI, MIN_MINUTES, dispersion, noise
+from monitor.canary.noise import ASSUMED_PHI, MIN_MINUTES, dispersion, noise, tempering
 
 
-def _histories(runs: int, minutes: int = MIN_MINUTES, *, spread: float = 0.0, lasting: float = 0.0) -> Arms:
+def _histories(
+    runs: int, minutes: int = MIN_MINUTES, *, spread: float = 0.0, lasting: float = 0.0, times: int = 1
+) -> Arms:
     """A/A history: each arm's rate varies by itself, log-normally, lasting from minute to minute."""
     rng = np.random.default_rng(7)
 
@@ -18,7 +20,7 @@ def _histories(runs: int, minutes: int = MIN_MINUTES, *, spread: float = 0.0, la
             steps[:, minute] = lasting * steps[:, minute - 1] + np.sqrt(1 - lasting**2) * steps[:, minute]
         return np.asarray(0.005 * np.exp(spread * steps - spread**2 / 2))
 
-    stable_n, canary_n = rng.poisson(3000, (runs, minutes)), rng.poisson(300, (runs, minutes))
+    stable_n, canary_n = rng.poisson(3000 * times, (runs, minutes)), rng.poisson(300 * times, (runs, minutes))
     counts = stable_n, rng.binomial(stable_n, rates()), canary_n, rng.binomial(canary_n, rates())
     s_n, s_e, c_n, c_e = (one.astype(np.float64) for one in counts)
     return Arms(s_n, s_e, c_n, c_e, np.ones((runs, minutes), np.bool_))
@@ -53,6 +55,21 @@ def test_noise_that_lasts_has_the_factor_of_longer_blocks() -> None:
     one, half_hour = np.median(found.factors[:, 0]), np.median(found.factors[:, -1])
     assert half_hour > 3 * one
     assert np.median(found.phi) >= half_hour
+
+
+def test_minutes_that_compare_more_than_history_did_are_tempered_more_and_no_others_less() -> None:
+    n = np.array([30.0, 300.0, 900.0, 0.0])
+    arms = Arms(10 * n, 0 * n, n, 0 * n, np.ones(4, np.bool_))
+    assert arms.size.tolist() == pytest.approx([300 / 11, 3000 / 11, 9000 / 11, 0])
+    assert tempering(arms, phi=2.0, size=3000 / 11).tolist() == pytest.approx([2, 2, 4, 2])
+    assert tempering(arms, phi=1.0, size=1.0).tolist() == [1, 1, 1, 1]
+    assert tempering(arms, phi=2.0, size=None).tolist() == [2]
+
+
+def test_the_factor_of_own_noise_at_three_times_the_traffic_is_what_tempering_makes_of_it() -> None:
+    quiet, busy = _histories(50, spread=0.5), _histories(50, spread=0.5, times=3)
+    foreseen = tempering(busy, phi=dispersion(quiet).factors[:, 0], size=dispersion(quiet).size)
+    assert np.median(foreseen) == pytest.approx(np.median(dispersion(busy).factors[:, 0]), rel=0.1)
 
 
 def test_a_short_history_is_none() -> None:

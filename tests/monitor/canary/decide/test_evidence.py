@@ -134,7 +134,9 @@ def test_many_analyses_at_once_are_what_each_is_alone() -> None:
         s_n, s_e, c_n, c_e = (np.asarray(one[pick], np.float64) for one in (stable_n, stable_e, canary_n, canary_e))
         return Arms(s_n, s_e, c_n, c_e, np.ones(s_n.shape, np.bool_))
 
-    together = log_evidence(counts(slice(None)), null=1.1, direction=Direction.INCREASE, phi=phi, warm_up_minutes=3)
+    together = log_evidence(
+        counts(slice(None)), null=1.1, direction=Direction.INCREASE, phi=phi[:, None], warm_up_minutes=3
+    )
     for run in range(5):
         alone = log_evidence(counts(run), null=1.1, direction=Direction.INCREASE, phi=phi[run], warm_up_minutes=3)
         np.testing.assert_allclose(together[run], alone, rtol=1e-12, atol=1e-12)

@@ -95,6 +95,18 @@ def test_what_stands_for_a_history_is_told(observe: Observe) -> None:
     assert [told.tolerance for told in verdict.metrics] == [1.10, 1.10, 1.5]
 
 
+def test_a_busier_time_than_history_had_tempers_evidence(observe: Observe) -> None:
+    def evidence(size: float | None) -> float:
+        metric = MetricPolicy("errors", phi=2.0, phi_size=size, tolerance=1.0, warm_up_minutes=0)
+        verdict = decide(Policy((metric,)), observe(("errors", [BAD] * 8)))
+        assert verdict.metrics[0].phi == pytest.approx(2.0 if size is None else max(2.0, 1 + 3000 / 11 / size))
+        return verdict.log_evidence
+
+    assert evidence(3000 / 11) == pytest.approx(evidence(None))
+    assert evidence(30_000) == pytest.approx(evidence(None))
+    assert evidence(1000 / 11) < evidence(None)
+
+
 def test_all_requests_slow_for_two_minutes_is_no_outage(observe: Observe) -> None:
     policy = Policy((MetricPolicy("slow", MetricKind.LATENCY, phi=1.0),))
     assert decide(policy, observe(("slow", [(3000, 150, 300, 300)] * 2))).decision is Decision.CONTINUE
