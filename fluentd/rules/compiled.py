@@ -115,6 +115,8 @@ def _is_open(state: RuleState) -> bool:
 
 def _without_secrets(given: Input, limited: Judged, redactor: Redactor) -> Judged | None:
     """What a rate limit left, without its secrets; `None` when it is not so simple."""
+    if redactor.begins_key(given.data):
+        return None  # maybe in a line that is dropped, and it goes on in lines that are not
     left = replace(given, data=limited.data, line_offsets=limited.line_offsets, size=limited.taken)
     untouched, hidden = change_spots(left, None, redactor)
     if untouched or hidden is None:

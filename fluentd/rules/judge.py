@@ -214,7 +214,10 @@ class Judge:
         self._notices[index] = notice(self._given.data, line, stream, work)
 
     def _redact(self, work: Working, redactor: Redactor) -> None:
-        """Hide the secrets of the lines that stay, each line whole even where it is in pieces."""
+        """Hide the secrets of the lines that stay, each line whole even where it is in pieces.
+
+        Lines that are dropped are looked at as well: a key may begin in one of them, and go on in lines that stay.
+        """
         suspects = self._suspects(redactor)
         groups: list[list[int]] = [[] for _ in range(SLOTS)]
         for index, line in enumerate(self._lines):
@@ -222,8 +225,6 @@ class Judge:
             if index >= self._stop and not group:
                 if not any(groups):
                     return
-                continue
-            if index < self._stop and self._verdicts[index] != Verdict.KEEP:
                 continue
             group.append(index)
             if not line.partial or index == len(self._lines) - 1:
@@ -261,10 +262,12 @@ class Judge:
             if index < self._stop:
                 self._contents[index] = hide(joined, secrets, start=at, stop=at + len(content))
             at += len(content)
+        shown = group[0] < self._stop and self._verdicts[group[0]] == Verdict.KEEP
         for secret in secrets:
             if 0 <= secret.start < sent:
-                self._hidden[secret.kind] = self._hidden.get(secret.kind, 0) + 1
                 work.hidden[slot] = max(work.hidden[slot], secret.stop - sent)
+                if shown:
+                    self._hidden[secret.kind] = self._hidden.get(secret.kind, 0) + 1
 
     def _judged(self, work: Working) -> Judged:
         data, out, offsets = self._given.data, list[bytes](), list[int]()

@@ -60,7 +60,7 @@ class Redactor:
 
     def __init__(self, kinds: Iterable[Kind], *, keys: bool, patterns: Sequence[UserPattern] = ()) -> None:
         self._kinds = [(kind, compile_pattern(kind.hints)) for kind in kinds]
-        self._keys = keys
+        self._keys = compile_pattern(keyblock.HINT) if keys else None
         self._patterns = patterns
         hints = [kind.hints for kind, _ in self._kinds] + [keyblock.HINT] * keys + [_PIECE]
         self._hints = compile_pattern(b"|".join(hints))
@@ -73,6 +73,10 @@ class Redactor:
         if self.each_line or self._hints.search(data) is not None:
             return True
         return any(pattern.search(data) is not None for pattern in self._floating)
+
+    def begins_key(self, data: bytes) -> bool:
+        """Whether a private key may begin in a chunk."""
+        return self._keys is not None and self._keys.search(data) is not None
 
     def hits(self, data: bytes) -> list[int]:
         """Places in the lines of a chunk that may hold a secret, ascending, about one for each line."""
@@ -90,7 +94,7 @@ class Redactor:
             block: See `keyblock.find_keys`.
         """
         found: list[Secret] = []
-        if self._keys:
+        if self._keys is not None:
             spans, block = keyblock.find_keys(content, block)
             found = [Secret(start, stop, PRIVATE_KEY) for start, stop in spans]
         for kind, hints in self._kinds:

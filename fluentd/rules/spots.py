@@ -52,7 +52,9 @@ class _Changes:
         if line.partial:
             return False
         content = line.content_of(data)
-        return self._drop(line, content) or self._hide(line, content)
+        if self._drop(line, content):
+            return not self._begins_key(content)
+        return self._hide(line, content)
 
     def _drop(self, line: Line, content: bytes) -> bool:
         """Drop a line if a rule says so; returns whether one does."""
@@ -67,6 +69,10 @@ class _Changes:
         self._gone.add(start)
         self._work.count(verdict, 1, line.stop - start)
         return True
+
+    def _begins_key(self, content: bytes) -> bool:
+        """Whether a line that is dropped begins a key that goes on in lines that stay."""
+        return self._redactor is not None and bool(self._redactor.find(content)[1])
 
     def _hide(self, line: Line, content: bytes) -> bool:
         """Hide what is secret in a line; returns whether no block of a key begins in it."""

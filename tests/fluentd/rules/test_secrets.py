@@ -14,10 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from demo.corpus import make_pods, stored_lines
+from fluentd.pods.podrules import RateLimit, Unit
 from fluentd.rules.compiled import RunRules
 from fluentd.rules.judge import Input
+from fluentd.rules.linerules import LineRule
 from fluentd.rules.redact import Redactor, UserPattern, hide
+from fluentd.rules.rulesfile import compile_user_pattern
 from fluentd.rules.secrets import PACKS, compile_pattern, is_card, luhn
+from fluentd.rules.state import Verdict
 
 DEFAULT: Final = Redactor(PACKS["default"], keys=True)
 LETTERS, UPPER, HEX = string.ascii_letters + string.digits, string.ascii_uppercase + string.digits, "0123456789abcdef"
@@ -184,6 +188,31 @@ def test_a_secret_split_over_pieces_at_any_byte_is_found(kind: str) -> None:
             one, _, two = (text.split(b" ", 3)[3] for text in judged.data.splitlines())
             assert secret.encode() not in one + two
             assert judged.data.count(b"\n") == 3
+
+
+_LIMITED: Final = {
+    "rate limit": {"limit": RateLimit(Unit.LINES, 2, 2)},
+    "drop": {"lines": [LineRule(Verdict.DROP, None, compile_user_pattern("", "", "BEGIN").pattern, floating=True)]},
+}
+
+
+@pytest.mark.parametrize("dropped", _LIMITED)
+def test_a_key_whose_first_line_is_dropped_is_hidden_in_those_that_stay(dropped: str, make_stream: type[Any]) -> None:
+    rng = random.Random(dropped)
+    for _ in range(20):
+        key = key_lines(rng)
+        seconds = [0, 0, 0, *(1 + number // 3 for number in range(len(key)))]
+        data = b"".join(
+            b"2026-11-24T12:00:%02d.%09dZ stdout F %s\n" % (second, number, line.encode())
+            for number, (second, line) in enumerate(zip(seconds, ["one", "two", *key, "after"], strict=True))
+        )
+        stream = make_stream(RunRules(redactor=DEFAULT, **_LIMITED[dropped]), data)
+        while stream.send(data.index(b"\n", min(stream.position + rng.randrange(1, 900), len(data) - 1)) + 1):
+            pass
+        sent = [line.split(b" ", 3)[3].decode() for _, line in sorted(stream.finish().items())]
+        assert not any("BEGIN" in text for text in sent)
+        assert "[redacted:private-key]" in sent
+        assert not any(line in text for text in sent for line in key[1:-1])
 
 
 @pytest.mark.parametrize("prefix", ["", "2026-11-24 12:00:00 INFO  main: ", '  "', "stdout | "])
