@@ -32,7 +32,6 @@ _LAST_BACKOFF_SECONDS = 5.0
 _SEND_BYTES = 2 * MIB  # raw bytes of the packs of one send: enough to share one fsync, little enough to hold twice
 _THREAD_BYTES = 64 * KIB  # below this, compressing costs less than changing threads (0.05 ms)
 _PACKERS = 2
-_WINDOW_LOG = 18  # a chunk; with zstd's own choice, twice that, level 1 takes 12 % more CPU for as many bytes
 
 
 class Budget:
@@ -118,8 +117,7 @@ class Packer:
 
     def __init__(self, *, node: str, level: int) -> None:
         self._node = node
-        parameters = zstandard.ZstdCompressionParameters.from_level(level, window_log=_WINDOW_LOG)
-        self._free = [zstandard.ZstdCompressor(compression_params=parameters) for _ in range(_PACKERS)]
+        self._free = [zstandard.ZstdCompressor(level=level) for _ in range(_PACKERS)]
         self._slots = asyncio.Semaphore(_PACKERS)
 
     async def encode(self, packs: Sequence[_Pack]) -> list[bytes]:
