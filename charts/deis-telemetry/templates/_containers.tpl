@@ -197,6 +197,9 @@ or the bucket is away. But it must have been able to do all of its work once, or
     {{- end }}
     {{- end }}
     {{- end }}
+    {{- if include "telemetry.goneNodes" . }}
+    - {name: MONITOR_KUBERNETES, value: in-cluster}
+    {{- end }}
     {{- if include "telemetry.canary" . }}
     - {name: MONITOR_CANARY, value: "on"}
     - name: MONITOR_CANARY_NAMESPACE

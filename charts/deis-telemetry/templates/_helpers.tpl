@@ -88,9 +88,14 @@ tolerations:
 {{- if and .Values.monitor.enabled .Values.monitor.canary.enabled -}}true{{- end -}}
 {{- end -}}
 
+{{/* Whether the API server is asked about silent nodes; empty if not. In the form embedded there is one node. */}}
+{{- define "telemetry.goneNodes" -}}
+{{- if and .Values.monitor.enabled .Values.monitor.goneNodes (ne .Values.form "embedded") -}}true{{- end -}}
+{{- end -}}
+
 {{/* Whether the monitor speaks to the API server, and so has a token; empty if not. */}}
 {{- define "telemetry.monitorSpeaks" -}}
-{{- if or (include "telemetry.hpa" .) (include "telemetry.canary" .) -}}true{{- end -}}
+{{- if or (include "telemetry.hpa" .) (include "telemetry.canary" .) (include "telemetry.goneNodes" .) -}}true{{- end -}}
 {{- end -}}
 
 {{/* Whose account the monitor has: in the form embedded that of its pod. */}}

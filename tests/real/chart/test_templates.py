@@ -117,7 +117,8 @@ def test_no_container_may_do_more_than_it_needs(form: str, render: Render) -> No
         on_node = {volume["name"]: volume["hostPath"] for volume in pod.get("volumes", []) if "hostPath" in volume}
         written = {name for name in on_node.keys() & mounts.keys() if not mounts[name].get("readOnly")}
         assert written <= {"state", "data"}
-        speaks = container["name"] == "agent" or "MONITOR_HPA_LISTEN" in environment(container)
+        told = {"MONITOR_HPA_LISTEN", "MONITOR_CANARY", "MONITOR_KUBERNETES"} & environment(container).keys()
+        speaks = container["name"] == "agent" or bool(told)
         assert ("api-token" in mounts) is speaks
         if container["name"] != "agent" and "pod-logs" not in on_node:
             assert pod["securityContext"]["runAsNonRoot"] is True
@@ -310,3 +311,13 @@ def test_the_monitor_may_change_deployments_only_where_it_judges_canaries(render
     assert (("deployments", "update") in allowed) == judged
     assert (("canaries/status", "update") in allowed) == judged
     assert ("secrets", "get") not in allowed
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["asks", "does not ask"])
+def test_the_monitor_may_see_nodes_where_it_asks_about_silent_ones(render: Render, asks: bool) -> None:
+    objects = render("kafka", f"monitor.goneNodes={str(asks).lower()}")
+    rules = [rule for found in objects if found["kind"] == "ClusterRole" for rule in found["rules"]]
+    assert ({"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]} in rules) == asks
+    monitors = [container for _, container in containers(objects) if container["name"] == "monitor"]
+    assert [environment(one).get("MONITOR_KUBERNETES") for one in monitors] == ["in-cluster" if asks else None]
+    assert [any(mount["name"] == "api-token" for mount in one["volumeMounts"]) for one in monitors] == [asks]
