@@ -25,7 +25,7 @@ def part(shard: int, **given: Any) -> Part:
 
 
 @given(random=st.randoms(use_true_random=False))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_the_answer_of_several_shards_is_that_of_one_with_all_records(random: Random, make: Any) -> None:
     whole, shards = make.feed(), [make.feed(number=number) for number in range(3)]
     pods = [(make.pod(f"p{number}", app=random.choice(("shop", "blog"))), random.choice(shards)) for number in range(6)]

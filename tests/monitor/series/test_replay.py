@@ -17,7 +17,7 @@ from monitor.reading import SLOT_NS, Question
 SECOND = 1_000_000_000
 NOW = 1_790_000_000 * SECOND
 WORDS = ("a", "bb", "ccc", "dddd")
-EXAMPLES = int(os.environ.get("METRICS_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("METRICS_EXAMPLES", "6"))
 TIGHT = {"app_sets": 9, "pod_sets": 12, "own_sets": 2, "pending": 8, "pending_sets": 5, "idle_ns": 100 * SECOND}
 IPS = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 

@@ -1,5 +1,7 @@
 """What a shard counts, up to when it is complete, and from when on its windows can be trusted."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -266,3 +268,24 @@ def test_what_has_series_is_known_by_namespace_and_app(feed: Any, make: Any) -> 
 def test_bytes_that_are_no_state_are_refused(data: bytes, make: Any) -> None:
     with pytest.raises(FormatError):
         make.feed().fresh(data)
+
+
+def test_a_scrape_in_another_thread_sees_each_batch_whole_or_not_at_all(feed: Any, make: Any) -> None:
+    pod, ended, seen = make.pod("p"), threading.Event(), []
+
+    def scrape() -> None:
+        while not ended.is_set():
+            counts = {totals.metric.name: int(totals.count.sum()) for totals in feed.shard.totals()}
+            feed.shard.part(window("took_seconds"))
+            feed.shard.counted()
+            seen.append({counts.get(name, 0) for name in ("seen", "size", "took_seconds", "depth")})
+
+    with ThreadPoolExecutor(1) as executor:
+        scraping = executor.submit(scrape)
+        for number in range(100):
+            pod.write(NOW + number * SECOND // 4, f"w{number % 7}")
+            feed.send(pod.chunk(), heartbeat_ns=NOW + number * SECOND // 4)
+        ended.set()
+        scraping.result(timeout=60)
+    assert seen
+    assert all(len(counts) == 1 for counts in seen)

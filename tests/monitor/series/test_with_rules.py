@@ -12,7 +12,7 @@ from monitor.metric import UNKNOWN
 from monitor.reading import Question
 from monitor.rules.ruleset import RuleSet
 
-EXAMPLES = int(os.environ.get("METRICS_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("METRICS_EXAMPLES", "3"))
 SECOND = 1_000_000_000
 NOW = 1_790_000_000 * SECOND
 OWN = "- {name: carts_total, kind: counter, pattern: 'cart of (?P<who>[a-z]+)', labels: {who: who}}"
