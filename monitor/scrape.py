@@ -26,6 +26,9 @@ WAIT_SECONDS: Final = 3.0
 
 _LOOK_SECONDS: Final = 0.05
 
+_AT_ONCE: Final = 2
+"""Scrapes that are answered at once: each takes memory for all series."""
+
 
 class Scrape:
     """Answers scrapes.
@@ -56,6 +59,7 @@ class Scrape:
         self._metrics = metrics
         self._clock = clock
         self._begun = False
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def get(self, request: web.Request) -> web.Response:
         """The metrics; 503 with the reason until all shards that were owned at the start have been read to the end."""
@@ -66,8 +70,9 @@ class Scrape:
                 return web.Response(status=503, text=f"{reason}\n", headers={"Retry-After": "1"})
             self._begun = True
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        shards = await self._read(arrived_at)
-        body = await asyncio.to_thread(encode, ShardsCollector(self._registry, shards))
+        async with self._room:
+            shards = await self._read(arrived_at)
+            body = await asyncio.to_thread(encode, ShardsCollector(self._registry, shards))
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     def _not_yet(self, arrived_at: float) -> str:

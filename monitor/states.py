@@ -6,6 +6,7 @@ the same content, and it does not matter whose it is. All methods block.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -57,13 +58,14 @@ class States:
         self._store = store
         self._queue_id = queue_id
         self._rules = rules
+        self._written: dict[int, deque[StateName]] = {}
 
     def newest_offset(self, shard: int) -> int:
         """Of the newest state, whoever made it; -1 when there is none."""
         return max((name.offset for name in self._names(shard)), default=-1)
 
     def choices(self, shard: int, *, start: int) -> list[StateName]:
-        """The states, the one to take first.
+        """The states of a shard that is about to be taken, the one to take first.
 
         Those of the rules in use are exact for them, as long as the queue still has all records since; of others, what
         is the same is taken over.
@@ -72,6 +74,7 @@ class States:
             shard: The shard.
             start: Oldest position that the queue has.
         """
+        self._written.pop(shard, None)  # others may have written since
         names = self._names(shard)
         return sorted(names, key=lambda name: (name.rules == self._rules and name.offset >= start, name), reverse=True)
 
@@ -98,10 +101,20 @@ class States:
             log.debug("state is there already", shard=shard, offset=offset)
         return len(data)
 
-    def sweep(self, shard: int) -> None:
-        """Delete all but the newest `KEPT`."""
-        for name in sorted(self._names(shard), reverse=True)[KEPT:]:
-            self._store.delete(f"{self._folder(shard)}/{name}")
+    def sweep(self, shard: int, *, written: int) -> None:
+        """Delete all but the newest `KEPT`, after a state of the position `written`.
+
+        What others left is looked for once; after that only what was written here is deleted. Listing costs as much as
+        writing, and whoever takes the shard looks again.
+        """
+        mine = self._written.get(shard)
+        if mine is None:
+            for name in sorted(self._names(shard), reverse=True)[KEPT:]:
+                self._store.delete(f"{self._folder(shard)}/{name}")
+            mine = self._written[shard] = deque()
+        mine.append(StateName(written, self._rules))
+        while len(mine) > KEPT:
+            self._store.delete(f"{self._folder(shard)}/{mine.popleft()}")
 
     def drop_beyond(self, shard: int, offset: int) -> None:
         """Delete states of positions that the queue does not have (any more)."""

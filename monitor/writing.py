@@ -62,10 +62,12 @@ class Writing:
 
         While the store fails the shards go on in memory, and the queue keeps what they would need after a restart.
         """
-        while not fetched_last.is_set():
+        is_last = False
+        while not is_last:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await fetched_last.wait()
+            is_last = fetched_last.is_set()
             await self.write()
 
     async def write(self) -> None:
@@ -96,7 +98,7 @@ class Writing:
     def _put(self, number: int, offset: int, state: bytes) -> int:
         size = self._states.write(number, offset, state)
         failpoint("monitor.state.written")
-        self._states.sweep(number)
+        self._states.sweep(number, written=offset)
         return size
 
     async def _commit(self, positions: dict[int, int]) -> None:

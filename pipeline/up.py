@@ -153,7 +153,7 @@ def guide(plan: Plan) -> str:
         f"  table       {plan.logger.store_url}",
         f"  logger      {logger_url}/v1/apps   /healthz /readyz /metrics",
         f"  agent       {agent_url}/metrics   /healthz /readyz",
-        f"  monitor     {monitor_url}/metrics   /healthz /readyz",
+        f"  monitor     {monitor_url}/v1/metrics/{app}   /healthz /readyz /metrics",
         "",
         f"  In a second terminal:   ./deis-logs tail -a {app}",
         "  Ctrl-C stops; the next start goes on from there.",

@@ -104,7 +104,7 @@ def test_a_newcomer_sees_the_demo_follows_it_stops_it_and_goes_on(newcomer: Newc
         assert newcomer.get(service, "/healthz").status == 200
         metrics = newcomer.get(service, "/metrics")
         assert metrics.status == 200
-        assert metrics.body.endswith(b"# EOF\n")
+        assert metrics.body.startswith(b"# HELP ")
     wait_until(lambda: len(newcomer.lines("demo")) > 20, seconds=30, what="lines of the demo")
     assert "./deis-logs tail -a demo" in newcomer.processes["all"].last_words()
 

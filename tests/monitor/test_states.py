@@ -49,8 +49,16 @@ def test_two_are_kept_whoever_wrote_them(store: Store) -> None:
     for offset in (5, 10):
         states.write(3, offset, b"x")
         others.write(3, offset + 1, b"x")
-    states.sweep(3)
+    states.sweep(3, written=10)
     assert sorted(offsets(states)) == [(10, "aa"), (11, "bb")]
+    states.sweep(3, written=10)
+    for offset in (20, 30, 40):
+        states.write(3, offset, b"x")
+        states.sweep(3, written=offset)
+    assert sorted(offsets(others)) == [(11, "bb"), (30, "aa"), (40, "aa")], "who takes the shard next looks again"
+    others.write(3, 41, b"x")
+    others.sweep(3, written=41)
+    assert sorted(offsets(others)) == [(40, "aa"), (41, "bb")]
 
 
 def test_states_of_positions_that_the_queue_lost_are_dropped(store: Store) -> None:
@@ -85,5 +93,5 @@ def test_what_is_no_state_is_passed_over(store: Store, tmp_path: Path) -> None:
     (folder / "00000000000000000009-aa.1234.tmp").write_bytes(b"half")
     (folder / "note").write_bytes(b"of somebody")
     assert offsets(states) == [(5, "aa")]
-    states.sweep(3)
+    states.sweep(3, written=5)
     assert len(list(folder.iterdir())) == 3
