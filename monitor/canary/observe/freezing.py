@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from monitor.canary.counts import MINUTE_NS, MetricKind, MetricPolicy, Policy
+from monitor.canary.noise import Noise
 from monitor.canary.observe import asking
 from monitor.canary.observe.asking import ArmNames
 from monitor.canary.observe.history import History
@@ -62,7 +63,7 @@ async def freeze(
     history = await read_history()
     slow = {limit.metric: limit.seconds for limit in limits}
     policy = Policy(
-        metrics=tuple(policy_of(metric, history.phi(metric.source, slow.get(metric.name))) for metric in metrics),
+        metrics=tuple(policy_of(metric, history.noise(metric.source, slow.get(metric.name))) for metric in metrics),
         false_rollback_rate=spec.false_rollback_rate,
         min_minutes=min_minutes(spec, metrics),
     )
@@ -122,7 +123,7 @@ def _quantile(durations: Answer, stable: str) -> float | None:
     return durations.metric.edges[-1]
 
 
-def policy_of(metric: MetricSpec, phi: float | None) -> MetricPolicy:
+def policy_of(metric: MetricSpec, noise: Noise | None) -> MetricPolicy:
     """How the decider takes a metric."""
     return MetricPolicy(
         name=metric.name,
@@ -130,7 +131,8 @@ def policy_of(metric: MetricSpec, phi: float | None) -> MetricPolicy:
         direction=metric.direction,
         weight=metric.weight,
         tolerance=metric.tolerance,
-        phi=phi,
+        phi=noise.phi if noise is not None else None,
+        phi_size=(noise.size or None) if noise is not None else None,  # 0 when no minute of it compares two sides
         min_requests=metric.min_requests,
         warm_up_minutes=math.ceil(length_of(metric.warm_up).total_seconds() / 60),
     )

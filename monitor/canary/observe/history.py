@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from monitor.canary.counts import MINUTE_NS, Minute
-from monitor.canary.noise import noise
+from monitor.canary.noise import Noise, noise
 from monitor.canary.resource.spec import Source
 from monitor.reading import Amount
 from pipeline.errors import FormatError
@@ -129,8 +129,8 @@ class History:
     minutes: Sequence[Past] = ()
     edges: tuple[float, ...] = field(default=())
 
-    def phi(self, source: Source | None, limit_seconds: float | None) -> float | None:
-        """Over-dispersion of a metric; `None` where there is too little history, or none of such a metric.
+    def noise(self, source: Source | None, limit_seconds: float | None) -> Noise | None:
+        """The noise of a metric; `None` where there is too little history, or none of such a metric.
 
         Args:
             source: Of the metric; `None` for PromQL.
@@ -143,8 +143,7 @@ class History:
             found = [_slow(one, above) for one in self.minutes if one.rest.buckets and one.some.buckets]
         else:
             return None
-        told = noise(found)
-        return told.phi if told is not None else None
+        return noise(found)
 
 
 def _slow(past: Past, above: int) -> Minute:

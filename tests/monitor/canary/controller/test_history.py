@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from monitor.canary.counts import MINUTE_NS
+from monitor.canary.observe.freezing import policy_of
 from monitor.canary.observe.history import BLOCK_NS, Block, History, Past, Side, drawn, past_of, read, write
-from monitor.canary.resource.spec import Source
+from monitor.canary.resource.spec import MetricSpec, Source
 from monitor.reading import Amount
 from pipeline.store import open_store
 
@@ -32,14 +33,17 @@ def test_a_minute_is_split_by_pods_and_one_pod_is_no_history() -> None:
 def test_twelve_hours_give_an_over_dispersion_and_less_gives_none() -> None:
     minutes = [Past(at * MINUTE_NS, Side(90, at % 2, (80, 10)), Side(10, 0, (9, 1))) for at in range(800)]
     edges = (0.1,)
-    assert History(minutes[:700], edges).phi(Source.ERRORS, None) is None
+    assert History(minutes[:700], edges).noise(Source.ERRORS, None) is None
     known = History(minutes, edges)
     for source, limit in [(Source.ERRORS, None), (Source.LATENCY, 0.1)]:
-        phi = known.phi(source, limit)
-        assert phi is not None
-        assert phi >= 1.0
-    assert known.phi(Source.LATENCY, None) is None
-    assert known.phi(None, None) is None
+        noise = known.noise(source, limit)
+        assert noise is not None
+        assert noise.phi >= 1.0
+        assert noise.size == pytest.approx(9.0), "90 and 10 requests compare as much as 9 and very many"
+        metric = policy_of(MetricSpec(name="one", source=source), noise)
+        assert (metric.phi, metric.phi_size) == (noise.phi, noise.size)
+    assert known.noise(Source.LATENCY, None) is None
+    assert known.noise(None, None) is None
 
 
 def test_blocks_are_written_once_and_forgotten_after_a_day(tmp_path: Path) -> None:
