@@ -27,6 +27,8 @@ from prometheus_client import CollectorRegistry
 from monitor.answering import Answering
 from monitor.api import build_api
 from monitor.canary import run as canaries
+from monitor.canary.board import Board
+from monitor.canary.views import canary_routes
 from monitor.hpa import server as hpa
 from monitor.intake import Intake
 from monitor.lag import Ends
@@ -90,6 +92,7 @@ class _Parts:
     members: Members | None
     reader: GroupReader
     answering: Answering
+    board: Board
     scrape: Scrape
     health: Health
     registry: CollectorRegistry
@@ -202,6 +205,7 @@ async def _build(
             answering=answering, members=members, partitions=consumer.partitions, gone=gone, metrics=metrics
         ),
         answering=answering,
+        board=Board(store),
         scrape=Scrape(owning=owning, ends=ends, gone=gone, registry=registry, metrics=metrics),
         health=health,
         registry=registry,
@@ -238,7 +242,7 @@ async def _serve(parts: _Parts, secret: str, stopping: asyncio.Event) -> None:
     api = build_api(
         settings=parts.settings,
         answering=parts.answering,
-        routes=[web.get("/metrics", parts.scrape.get), overview_route(parts.reader)],
+        routes=[web.get("/metrics", parts.scrape.get), overview_route(parts.reader), *canary_routes(parts.board)],
         health=parts.health,
         registry=parts.registry,
         peer_secret=secret if parts.members is not None else "",
@@ -261,10 +265,14 @@ async def _serve(parts: _Parts, secret: str, stopping: asyncio.Event) -> None:
 
 def _start_askers(group: asyncio.TaskGroup, parts: _Parts, stopping: asyncio.Event) -> None:
     """Start what decides by the answers; each ends when `stopping` is set."""
-    settings, reader, registry = parts.settings, parts.reader, parts.registry
+    settings, reader, registry, board = parts.settings, parts.reader, parts.registry, parts.board
     group.create_task(hpa.run(settings, reader, stopping, health=parts.health, registry=registry), name="metrics APIs")
     if settings.canary != OFF:
-        group.create_task(canaries.run(settings, reader, parts.store, stopping, registry=registry), name="canaries")
+        judging = canaries.run(settings, reader, parts.store, stopping, registry=registry, board=board)
+        group.create_task(judging, name="canaries")
+    elif settings.canaries is not None:
+        judging = canaries.judge_folder(settings, reader, parts.store, stopping, registry=registry, board=board)
+        group.create_task(judging, name="canaries of files")
 
 
 async def _measure(parts: _Parts, stopping: asyncio.Event) -> None:

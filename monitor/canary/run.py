@@ -11,9 +11,11 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -23,8 +25,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from monitor.canary.acting import Actor
+from monitor.canary.board import Board
 from monitor.canary.controller import Controller
 from monitor.canary.deis import Deis
+from monitor.canary.folder import FolderJudge
 from monitor.canary.hooks import DeployHook, start, wanted
 from monitor.canary.kube import Kube, RefusedError
 from monitor.canary.lease import Lease, while_leading
@@ -35,6 +39,7 @@ from monitor.canary.observe.journal import sweep
 from monitor.canary.observe.observer import Observer
 from monitor.canary.observe.promql import Prometheus
 from monitor.canary.observe.rows import ns_of
+from monitor.canary.resource.canary import Canary, InvalidCanaryError, canary_of
 from monitor.canary.resource.names import JUDGE
 from monitor.canary.settings import CanarySettings
 from monitor.reading import Reader
@@ -54,7 +59,13 @@ HOOK_BYTES: Final = 4096
 
 
 async def run(
-    settings: CanarySettings, reader: Reader, store: Store, stopping: asyncio.Event, *, registry: CollectorRegistry
+    settings: CanarySettings,
+    reader: Reader,
+    store: Store,
+    stopping: asyncio.Event,
+    *,
+    registry: CollectorRegistry,
+    board: Board,
 ) -> None:
     """Judge canaries until `stopping` is set. While the API server is away, it is tried again.
 
@@ -64,6 +75,7 @@ async def run(
         store: Keeps the analyses' minutes.
         stopping: Ends it.
         registry: For the metrics.
+        board: Shows them.
 
     Raises:
         SettingsError: There is no way to the API server.
@@ -73,13 +85,24 @@ async def run(
     while not stopping.is_set():
         try:
             async with open_client(settings.canary_kubernetes) as client, aiohttp.ClientSession() as session:
-                parts = Parts(settings, Kube(client), session, reader=reader, store=store, registry=registry)
-                await parts.run(stopping)
+                kube = Kube(client)
+                parts = Parts(settings, kube, session, reader=reader, store=store, registry=registry)
+                with board.showing(partial(_there, kube)):
+                    await parts.run(stopping)
                 return
         except KubernetesUnavailableError as error:  # of the way there; an answer that fails ends no look but its own
             log.warning("no way to the API server", error=str(error))
             failures += 1
             await pause(failures, stopping)
+
+
+async def _there(kube: Kube) -> list[Canary]:
+    """All that make sense; of one that makes none its conditions say so."""
+    found = []
+    for thing in await kube.canaries():
+        with suppress(InvalidCanaryError):
+            found.append(canary_of(thing))
+    return found
 
 
 class Parts:
@@ -181,3 +204,21 @@ class Parts:
             except (KubernetesUnavailableError, RefusedError) as error:
                 log.warning("Deployments cannot be listed", error=str(error))
             await asyncio.sleep(_STARTER_SECONDS)
+
+
+async def judge_folder(
+    settings: CanarySettings,
+    reader: Reader,
+    store: Store,
+    stopping: asyncio.Event,
+    *,
+    registry: CollectorRegistry,
+    board: Board,
+) -> None:
+    """Judge the canaries of `MONITOR_CANARIES` until `stopping` is set; the arguments are those of `run`."""
+    if settings.canaries is None:
+        return
+    observer = Observer(reader=reader, store=store, prometheus=None, registry=registry, clock_ns=time.time_ns)
+    judge = FolderJudge(settings.canaries, reader=reader, observer=observer)
+    with board.showing(judge.canaries):
+        await judge.run(stopping, every_seconds=settings.canary_seconds)

@@ -1,5 +1,6 @@
 """Settings of the canaries, read once from the environment."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator
@@ -16,6 +17,12 @@ class CanarySettings(CommonSettings):
         default="off",
         validation_alias="MONITOR_CANARY",
         description="`on` judges `Canary` resources, promotes and rolls back.",
+    )
+    canaries: Path | None = Field(
+        default=None,
+        validation_alias="MONITOR_CANARIES",
+        description="Folder of files that describe canaries, for where there is no API server: they are judged, and "
+        "nothing is done about them. Empty for none.",
     )
     canary_kubernetes: str = Field(
         default="in-cluster",
@@ -75,3 +82,8 @@ class CanarySettings(CommonSettings):
     @classmethod
     def _empty_is_no_listener(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("canaries", mode="before")
+    @classmethod
+    def _empty_is_no_folder(cls, value: object) -> object:
+        return value or None

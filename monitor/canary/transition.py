@@ -16,7 +16,8 @@ from typing import Final
 
 import msgspec
 
-from monitor.canary import reconcile
+from monitor.canary import approval, reconcile
+from monitor.canary.approval import PROMOTE, ROLLBACK
 from monitor.canary.change import Change
 from monitor.canary.counts import MINUTE_NS, Decision, Verdict
 from monitor.canary.modes import (
@@ -35,19 +36,15 @@ from monitor.canary.resource.canary import Canary
 from monitor.canary.resource.duration import length_of
 from monitor.canary.resource.names import ABORT, APPROVE
 from monitor.canary.resource.spec import ActPolicy, Mode, OnInconclusive
-from monitor.canary.resource.status import DECIDED, CanaryStatus, Evidence, Phase, Said
+from monitor.canary.resource.status import DECIDED, CanaryStatus, Phase
+from monitor.canary.saying import because, to_phase, with_verdict
 from monitor.canary.world import World
-
-PROMOTE: Final = "promote"
-ROLLBACK: Final = "rollback"
 
 _START: Final = timedelta(minutes=5)
 """How long the first step's pods may take to be ready before the analysis begins without."""
 
 VERIFIED: Final = 50
 """Most promotions of dependencies that are remembered."""
-
-_MESSAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +70,15 @@ def advance(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
     """
     status = msgspec.structs.replace(canary.status, observed_generation=canary.generation)
     if verdict is not None and status.phase in (Phase.PROGRESSING, Phase.PROMOTED):
-        status = _with_verdict(status, verdict)
+        status = with_verdict(status, verdict)
     canary = replace(canary, status=status)
     reason, message = world.ruling.problem
     if reason:
-        return Outcome(_because(status, reason, message))
+        return Outcome(because(status, reason, message))
     if canary.status.intent is not None:
         return _go_on(canary, world)
     if canary.spec.suspend:
-        return Outcome(_because(status, "Suspended", "spec.suspend is set"))
+        return Outcome(because(status, "Suspended", "spec.suspend is set"))
     return _PHASES[status.phase](canary, world, verdict)
 
 
@@ -98,7 +95,7 @@ def _go_on(canary: Canary, world: World) -> Outcome:
         fresh = replace(canary, status=msgspec.structs.replace(status, intent=None))
         return Outcome(_conflict(fresh, world, found.reason, found.message))
     if found.state == reconcile.State.WAIT or canary.spec.suspend:
-        return Outcome(_because(status, found.reason or "Acting", found.message))
+        return Outcome(because(status, found.reason or "Acting", found.message))
     if found.state == reconcile.State.DROP:
         return Outcome(msgspec.structs.replace(status, intent=None))
     return _planned(status, found.change, world.now)
@@ -128,7 +125,7 @@ def _do(canary: Canary, world: World, each: Todo, *, waiting: str) -> Outcome:
     if each.wrong:
         return Outcome(_conflict(canary, world, "Changed", each.wrong))
     if each.make is None:
-        return Outcome(_because(canary.status, waiting, ""))
+        return Outcome(because(canary.status, waiting, ""))
     return _planned(canary.status, each.make(), world.now)
 
 
@@ -160,7 +157,7 @@ def _nothing_to_judge(canary: Canary, world: World, found: Candidate | Lacking) 
         names = world.stable.names
         if found.reason in ("Adopted", "IsRollback") or canary.spec.arms.mode == Mode.SURGE:
             status = msgspec.structs.replace(status, stable_release=names.release, stable_hash=world.stable.hash)
-    return _because(status, found.reason, found.message)
+    return because(status, found.reason, found.message)
 
 
 def _start(canary: Canary, world: World, found: Candidate) -> Outcome:
@@ -189,12 +186,12 @@ def _held(canary: Canary, world: World, _: Verdict | None) -> Outcome:
         since = status.held_since or world.now
         over = world.now - since > length_of(canary.spec.max_duration)
         told = f"waits for {', '.join(world.ruling.hold)}"
-        return Outcome(_to(status, Phase.HELD, "HeldTooLong" if over else "Held", told))
+        return Outcome(to_phase(status, Phase.HELD, "HeldTooLong" if over else "Held", told))
     if world.frozen is None:
         told = "no lines say which release served a request: see spec.arms.attribution"
-        return Outcome(_to(status, Phase.HELD, "NoReleaseAttribution", told))
+        return Outcome(to_phase(status, Phase.HELD, "NoReleaseAttribution", told))
     fresh = msgspec.structs.replace(
-        _to(status, Phase.PROGRESSING, "Started", ""),
+        to_phase(status, Phase.PROGRESSING, "Started", ""),
         basis=world.ruling.basis,
         frozen=world.frozen,
         held_since=None,
@@ -221,7 +218,7 @@ def _progressing(canary: Canary, world: World, verdict: Verdict | None) -> Outco
         return Outcome(_begun(canary, world))
     if world.ruling.shared:
         told = f"{world.ruling.shared} is bad in both arms of several that depend on it"
-        return Outcome(_because(status, "SharedDependency", told))
+        return Outcome(because(status, "SharedDependency", told))
     return _onward(canary, world, verdict)
 
 
@@ -231,10 +228,10 @@ def _begun(canary: Canary, world: World) -> CanaryStatus:
     there = signals.canary_ready >= max(1, signals.canary_pods) and signals.stable_ready > 0
     late = status.step_since is not None and world.now - status.step_since > _START
     if not (there or late or signals.canary_crash_loops):
-        return _because(status, "NotReady", "the canary's pods are not ready yet")
+        return because(status, "NotReady", "the canary's pods are not ready yet")
     minute_ns = int(world.now.timestamp()) * 1_000_000_000 // MINUTE_NS + 1
     since = datetime.fromtimestamp(minute_ns * MINUTE_NS // 1_000_000_000, UTC)
-    return _because(msgspec.structs.replace(status, since=since, step_since=world.now), "Analysing", "")
+    return because(msgspec.structs.replace(status, since=since, step_since=world.now), "Analysing", "")
 
 
 def _onward(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
@@ -251,15 +248,15 @@ def _onward(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
 def _decided_onward(canary: Canary, world: World, verdict: Verdict, *, over: bool) -> Outcome:
     status = canary.status
     if verdict.decision == Decision.ROLLBACK:  # not allowed to act by itself
-        return Outcome(_waiting_for_a_person(canary, ROLLBACK, verdict))
+        return Outcome(approval.waiting(canary, ROLLBACK, verdict))
     if _step_is_over(canary, world) and status.step + 1 < len(canary.spec.steps):
         fresh = msgspec.structs.replace(status, step=status.step + 1, step_since=world.now)
-        return Outcome(_because(fresh, "NextStep", verdict.message))
+        return Outcome(because(fresh, "NextStep", verdict.message))
     if verdict.decision == Decision.PROMOTABLE and _step_is_over(canary, world):
         return _promotable(canary, verdict)
     if over:
         return _undecided(canary, world, "TimeOver", verdict.message, over=True)
-    return Outcome(_because(status, verdict.reason, verdict.message))
+    return Outcome(because(status, verdict.reason, verdict.message))
 
 
 def _step_is_over(canary: Canary, world: World) -> bool:
@@ -271,51 +268,42 @@ def _step_is_over(canary: Canary, world: World) -> bool:
 def _promotable(canary: Canary, verdict: Verdict) -> Outcome:
     status = canary.status
     if canary.spec.policy == ActPolicy.DRY_RUN:
-        return Outcome(_to(status, Phase.INCONCLUSIVE, "WouldPromote", verdict.message))
-    if canary.spec.policy == ActPolicy.AUTO or _approved(canary, PROMOTE):
+        return Outcome(to_phase(status, Phase.INCONCLUSIVE, "WouldPromote", verdict.message))
+    if canary.spec.policy == ActPolicy.AUTO or approval.approved(canary, PROMOTE):
         return Outcome(_promoting(status, verdict.reason, verdict.message))
-    return Outcome(_waiting_for_a_person(canary, PROMOTE, verdict))
+    return Outcome(approval.waiting(canary, PROMOTE, verdict))
 
 
 def _undecided(canary: Canary, world: World, reason: str, message: str, *, over: bool) -> Outcome:
     status = canary.status
     if not over:
-        return Outcome(_because(status, reason, message))
+        return Outcome(because(status, reason, message))
     told = f"undecided after {canary.spec.max_duration}: {message}"
     if canary.spec.policy == ActPolicy.DRY_RUN:
-        return Outcome(_to(status, Phase.INCONCLUSIVE, "TimeOver", told))
+        return Outcome(to_phase(status, Phase.INCONCLUSIVE, "TimeOver", told))
     if canary.spec.on_inconclusive == OnInconclusive.PROMOTE and canary.spec.policy == ActPolicy.AUTO:
         return Outcome(_promoting(status, "TimeOver", told))
     if canary.spec.on_inconclusive == OnInconclusive.ROLLBACK and canary.spec.policy == ActPolicy.AUTO:
         return _back(canary, world, Lacking("TimeOver", told))
-    return Outcome(_because(status, reason, told))
+    return Outcome(because(status, reason, told))
 
 
 def _promoting(status: CanaryStatus, reason: str, message: str) -> CanaryStatus:
-    return _to(msgspec.structs.replace(status, pending=""), Phase.PROMOTING, reason, message)
-
-
-def _waiting_for_a_person(canary: Canary, what: str, verdict: Verdict) -> CanaryStatus:
-    told = f"annotation {APPROVE}={canary.status.key}:{what} lets it happen: {verdict.message}"
-    return _because(msgspec.structs.replace(canary.status, pending=what), "WaitsForApproval", told)
-
-
-def _approved(canary: Canary, what: str) -> bool:
-    return canary.annotations.get(APPROVE) == f"{canary.status.key}:{what}"
+    return to_phase(msgspec.structs.replace(status, pending=""), Phase.PROMOTING, reason, message)
 
 
 def _reason_to_go_back(canary: Canary, world: World, verdict: Verdict | None) -> Lacking | None:
     """Why the release is to be rolled back now, if it is."""
-    if canary.annotations.get(ABORT) == canary.status.key:
+    if approval.aborted(canary):
         return Lacking("Aborted", f"annotation {ABORT}")
     if world.ruling.caused_by:
         return Lacking("Caused", f"{world.ruling.caused_by} goes back, and this was promoted on what it goes back from")
     if verdict is None or verdict.decision != Decision.ROLLBACK:
         return None
-    if world.ruling.shared and canary.spec.policy == ActPolicy.AUTO and not _approved(canary, ROLLBACK):
+    if world.ruling.shared and canary.spec.policy == ActPolicy.AUTO and not approval.approved(canary, ROLLBACK):
         return None
     allowed = canary.spec.policy == ActPolicy.AUTO and verdict.automatic
-    if allowed or _approved(canary, ROLLBACK) or canary.spec.policy == ActPolicy.DRY_RUN:
+    if allowed or approval.approved(canary, ROLLBACK) or canary.spec.policy == ActPolicy.DRY_RUN:
         return Lacking(verdict.reason, verdict.message)
     return None
 
@@ -323,8 +311,8 @@ def _reason_to_go_back(canary: Canary, world: World, verdict: Verdict | None) ->
 def _back(canary: Canary, world: World, why: Lacking) -> Outcome:
     status = msgspec.structs.replace(canary.status, pending="", caused_by=world.ruling.caused_by)
     if canary.spec.policy == ActPolicy.DRY_RUN:
-        return Outcome(_to(status, Phase.INCONCLUSIVE, "WouldRollBack", why.message))
-    return Outcome(_to(status, Phase.ROLLING_BACK, why.reason, why.message))
+        return Outcome(to_phase(status, Phase.INCONCLUSIVE, "WouldRollBack", why.message))
+    return Outcome(to_phase(status, Phase.ROLLING_BACK, why.reason, why.message))
 
 
 def _gone(canary: Canary, world: World) -> Outcome | None:
@@ -335,7 +323,7 @@ def _gone(canary: Canary, world: World) -> Outcome | None:
     status = canary.status
     if became == "Withdrawn" or (became == "Superseded" and canary.spec.arms.mode != Mode.BASELINE):
         told = f"{status.canary_release} was taken back, or replaced, by somebody else"
-        return Outcome(_to(msgspec.structs.replace(status, key=""), Phase.IDLE, became, told))
+        return Outcome(to_phase(msgspec.structs.replace(status, key=""), Phase.IDLE, became, told))
     told = "somebody else changed the Deployment during the analysis: nothing is done"
     return Outcome(_conflict(canary, world, became, told))
 
@@ -346,7 +334,7 @@ def _promoting_on(canary: Canary, world: World, _: Verdict | None) -> Outcome:
         return _do(canary, world, each, waiting="RollingOut")
     keep = world.now + length_of(canary.spec.keep_stable)
     status = msgspec.structs.replace(canary.status, keep_until=keep)
-    return Outcome(_to(status, Phase.PROMOTED, "Promoted", canary.status.message))
+    return Outcome(to_phase(status, Phase.PROMOTED, "Promoted", canary.status.message))
 
 
 def _promoted(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
@@ -355,14 +343,14 @@ def _promoted(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
     if world.ruling.verify:
         return Outcome(_looked_again(canary, world))
     late = status.keep_until is not None and world.now < status.keep_until
-    if status.pending == ROLLBACK and _approved(canary, ROLLBACK) and not _moved_on(canary, world):
+    if status.pending == ROLLBACK and approval.approved(canary, ROLLBACK) and not _moved_on(canary, world):
         return _back(canary, world, Lacking(status.reason, status.message))
     back = _reason_to_go_back(canary, world, verdict if late else None) if late or world.ruling.caused_by else None
     if back is not None and not _moved_on(canary, world):
         return _back(canary, world, back)
     if late and _moved_on(canary, world):
         told = "somebody changed the Deployment again: there is no way back to what was there before"
-        return Outcome(_because(status, "Changed", told))
+        return Outcome(because(status, "Changed", told))
     return _idle(canary, world, verdict)
 
 
@@ -372,13 +360,11 @@ def _looked_again(canary: Canary, world: World) -> CanaryStatus:
     status = msgspec.structs.replace(canary.status, verified=(*canary.status.verified, *names)[-VERIFIED:])
     told = f"since the promotion of {', '.join(names)}: "
     if world.again is None:
-        return _because(status, "Verify", f"{told}look at it again, there are no counts of before and after")
+        return because(status, "Verify", f"{told}look at it again, there are no counts of before and after")
     if world.again.decision != Decision.ROLLBACK:
-        return _because(status, "Verified", told + world.again.message)
+        return because(status, "Verified", told + world.again.message)
     status = msgspec.structs.replace(status, pending=ROLLBACK)
-    return _because(
-        status, "VerifyFailed", f"{told}{world.again.message} ({APPROVE}={status.key}:{ROLLBACK} goes back)"
-    )
+    return because(status, "VerifyFailed", f"{told}{world.again.message} ({APPROVE}={status.key}:{ROLLBACK} goes back)")
 
 
 def _moved_on(canary: Canary, world: World) -> bool:
@@ -387,46 +373,17 @@ def _moved_on(canary: Canary, world: World) -> bool:
 
 def _rolling_back(canary: Canary, world: World, _: Verdict | None) -> Outcome:
     if world.ruling.after:
-        return Outcome(_because(canary.status, "AfterDependents", f"first goes {', '.join(world.ruling.after)}"))
+        return Outcome(because(canary.status, "AfterDependents", f"first goes {', '.join(world.ruling.after)}"))
     each = _next(canary, world)
     if each is not None:
         return _do(canary, world, each, waiting="NoWayBack")
-    return Outcome(_to(canary.status, Phase.ROLLED_BACK, canary.status.reason, canary.status.message))
-
-
-def _with_verdict(status: CanaryStatus, verdict: Verdict) -> CanaryStatus:
-    frozen = status.frozen
-    if frozen is None:
-        return status
-    shown = tuple(
-        Evidence(
-            metric=each.metric,
-            stable=each.stable,
-            canary=each.canary,
-            log_e=round(each.log_evidence, 3),
-            threshold=round(each.threshold, 3),
-            ratio_low=each.ratio_low,
-            ratio_high=each.ratio_high,
-            phi=each.phi,
-        )
-        for each in verdict.metrics
-    )
-    said = Said(verdict.decision, verdict.reason, verdict.message[:_MESSAGE], verdict.automatic)
-    return msgspec.structs.replace(status, evidence=shown, said=said)
+    return Outcome(to_phase(canary.status, Phase.ROLLED_BACK, canary.status.reason, canary.status.message))
 
 
 def _conflict(canary: Canary, world: World, reason: str, message: str) -> CanaryStatus:
     """Leave it to whoever changed it: what is there now is not judged either."""
     status = msgspec.structs.replace(canary.status, theirs=in_question(canary, world), pending="")
-    return _to(status, Phase.CONFLICT, reason, message)
-
-
-def _to(status: CanaryStatus, phase: Phase, reason: str, message: str) -> CanaryStatus:
-    return _because(msgspec.structs.replace(status, phase=phase), reason, message)
-
-
-def _because(status: CanaryStatus, reason: str, message: str) -> CanaryStatus:
-    return msgspec.structs.replace(status, reason=str(reason), message=message[:_MESSAGE])
+    return to_phase(status, Phase.CONFLICT, reason, message)
 
 
 _PHASES: Final = {

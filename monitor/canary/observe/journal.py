@@ -73,6 +73,11 @@ class Journal:
         self.seen: list[Seen] = []
         self.verdict: Verdict | None = None
 
+    @classmethod
+    def of_analysis(cls, store: Store, analysis: str, start_ns: int) -> "Journal":
+        """That of an analysis which began at a time: the same release may be judged again, from another minute on."""
+        return cls(store, f"{analysis}.{start_ns // MINUTE_NS}", start_ns)
+
     @property
     def next_ns(self) -> int:
         """The first minute that is not known."""

@@ -112,7 +112,7 @@ class Observer:
         key = (analysis, start_ns)
         journal = self._journals.get(key)
         if journal is None:
-            journal = Journal(self._store, f"{analysis}.{start_ns // MINUTE_NS}", start_ns)
+            journal = Journal.of_analysis(self._store, analysis, start_ns)
             await asyncio.to_thread(journal.read)
             while len(self._journals) >= _HELD:
                 self._journals.pop(next(iter(self._journals)))
