@@ -3,20 +3,32 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 import zstandard
+from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from monitor import intake, monitor
+from monitor.owning import Owning
+from monitor.rules.ruleset import RuleSet
+from monitor.selfmetrics import SelfMetrics
+from monitor.series.limits import Limits
 from monitor.settings import MonitorSettings
+from monitor.shard import ShardMetrics
+from monitor.states import States
 from pipeline.chunk import Chunk, Origin
 from pipeline.cri import format_time
 from pipeline.pack import encode_pack
+from pipeline.podstatement import PodNews
+from pipeline.queue import Assignment, Record
+from pipeline.service import Health
+from pipeline.store import Store, open_store
+from pipeline.threads import Threads
 
 Ask = Callable[..., Awaitable[tuple[int, str]]]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -58,8 +70,8 @@ class Writer:
         self.lines = 0
         self._end = 0
 
-    def pack(self, *messages: bytes, heartbeat: bool = True) -> bytes:
-        """The next lines, a microsecond apart, and a heartbeat after them."""
+    def pack(self, *messages: bytes, heartbeat: bool = True, pods_ns: int = 0) -> bytes:
+        """The next lines, a microsecond apart, and a heartbeat after them; `pods_ns` says that its pods are known."""
         data = b""
         for message in messages:
             self.time_ns += 1000
@@ -71,7 +83,11 @@ class Writer:
         chunk = Chunk(origin, source, 0, start, self._end, start, data)
         heartbeat_ns = self.time_ns + 1000 if heartbeat else 0
         return encode_pack(
-            [chunk] if data else [], node=self.node, heartbeat_ns=heartbeat_ns, compressor=zstandard.ZstdCompressor()
+            [chunk] if data else [],
+            node=self.node,
+            heartbeat_ns=heartbeat_ns,
+            news=PodNews((), complete=False, known_ns=pods_ns),
+            compressor=zstandard.ZstdCompressor(),
         )
 
 
@@ -140,3 +156,92 @@ def scraped() -> Callable[[Ask, Callable[[dict[str, float]], bool]], Awaitable[d
             await asyncio.sleep(0.01)
 
     return until
+
+
+class Group:
+    """A group consumer whose group does what the test says: no broker rebalances at an exact moment."""
+
+    queue_id = "queue.1"
+    partitions = 4
+
+    def __init__(self) -> None:
+        self.assignment = Assignment(0, frozenset())
+        self.sure_until = float("inf")
+        self.now = 100.0
+        self.start: dict[int, int] = dict.fromkeys(range(4), 0)
+        self.end: dict[int, int] = dict.fromkeys(range(4), 0)
+
+    def assign(self, *partitions: int, kept: frozenset[int] = frozenset()) -> None:
+        self.assignment = Assignment(self.assignment.generation + 1, frozenset(partitions), kept)
+
+    async def starts(self) -> Mapping[int, int]:
+        return dict(self.start)
+
+    async def ends(self) -> Mapping[int, int]:
+        return dict(self.end)
+
+
+class Bench:
+    """An `Owning` and what is around it."""
+
+    def __init__(self, store: Store, *, shared: bool = True, named: bool = False) -> None:
+        self.group = Group()
+        self.rules = RuleSet()
+        self.states = States(store, queue_id=self.group.queue_id, rules=self.rules.digest)
+        self.health = Health()
+        self.threads = Threads(1, "test")
+        self.registry = CollectorRegistry()
+        self.metrics = SelfMetrics(self.registry)
+        self.owning = Owning(
+            consumer=self.group,  # type: ignore[arg-type] - what ownership needs of one
+            states=self.states,
+            make_shard=self.make,
+            shared=shared,
+            named=named,
+            metrics=self.metrics,
+            health=self.health,
+            threads=self.threads,
+            clock=lambda: self.group.now,
+        )
+
+    def make(self, number: int, state: bytes | None) -> ShardMetrics:
+        return ShardMetrics(number, state, rules=self.rules, limits=Limits())
+
+    def take(self, number: int, record: bytes) -> None:
+        held = self.owning.shards[number]
+        held.metrics.take([Record(number, held.position, record, 1)])
+        held.position = held.metrics.next_offset
+
+    def shown(self) -> list[int]:
+        """In a scrape that comes now."""
+        return list(self.owning.shown(self.group.now))
+
+    async def assigned(self, *partitions: int, kept: frozenset[int] = frozenset()) -> None:
+        self.group.assign(*partitions, kept=kept)
+        await self.owning.follow()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Where states lie."""
+    return open_store(str(tmp_path), directory="monitor")
+
+
+@pytest.fixture
+def make_bench(store: Store) -> Iterator[Callable[..., Bench]]:
+    """Makes `Bench`es over one store."""
+    made: list[Bench] = []
+
+    def make(**more: bool) -> Bench:
+        made.append(Bench(store, **more))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.threads.close()
+
+
+@pytest.fixture
+async def bench(make_bench: Callable[..., Bench]) -> Bench:
+    """One of them."""
+    return make_bench()

@@ -1,100 +1,16 @@
 """Shards that come, go and stay: what may be shown when, so that no counter ever seems to go down."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
-from monitor.owning import NAMED_SETTLE_SECONDS, SETTLE_SECONDS, Owning
-from monitor.rules.ruleset import RuleSet
-from monitor.selfmetrics import SelfMetrics
-from monitor.series.limits import Limits
-from monitor.shard import ShardMetrics
-from monitor.states import States
+from monitor.owning import NAMED_SETTLE_SECONDS, SETTLE_SECONDS
 from pipeline.errors import FormatError, OffsetOutOfRangeError, QueueUnavailableError
-from pipeline.queue import Assignment, Record
-from pipeline.service import Health
-from pipeline.store import Store, open_store
-from pipeline.threads import Threads
 
 
-class Group:
-    """A group consumer whose group does what the test says: no broker rebalances at an exact moment."""
-
-    queue_id = "queue.1"
-    partitions = 4
-
-    def __init__(self) -> None:
-        self.assignment = Assignment(0, frozenset())
-        self.sure_until = float("inf")
-        self.now = 100.0
-        self.start: dict[int, int] = dict.fromkeys(range(4), 0)
-        self.end: dict[int, int] = dict.fromkeys(range(4), 0)
-
-    def assign(self, *partitions: int, kept: frozenset[int] = frozenset()) -> None:
-        self.assignment = Assignment(self.assignment.generation + 1, frozenset(partitions), kept)
-
-    async def starts(self) -> Mapping[int, int]:
-        return dict(self.start)
-
-    async def ends(self) -> Mapping[int, int]:
-        return dict(self.end)
-
-
-class Bench:
-    """An `Owning` and what is around it."""
-
-    def __init__(self, store: Store, *, shared: bool = True, named: bool = False) -> None:
-        self.group = Group()
-        self.rules = RuleSet()
-        self.states = States(store, queue_id=self.group.queue_id, rules=self.rules.digest)
-        self.health = Health()
-        self.threads = Threads(1, "test")
-        self.owning = Owning(
-            consumer=self.group,  # type: ignore[arg-type] - what ownership needs of one
-            states=self.states,
-            make_shard=self.make,
-            shared=shared,
-            named=named,
-            metrics=SelfMetrics(CollectorRegistry()),
-            health=self.health,
-            threads=self.threads,
-            clock=lambda: self.group.now,
-        )
-
-    def make(self, number: int, state: bytes | None) -> ShardMetrics:
-        return ShardMetrics(number, state, rules=self.rules, limits=Limits())
-
-    def take(self, number: int, record: bytes) -> None:
-        held = self.owning.shards[number]
-        held.metrics.take([Record(number, held.position, record, 1)])
-        held.position = held.metrics.next_offset
-
-    def shown(self) -> list[int]:
-        """In a scrape that comes now."""
-        return list(self.owning.shown(self.group.now))
-
-    async def assigned(self, *partitions: int, kept: frozenset[int] = frozenset()) -> None:
-        self.group.assign(*partitions, kept=kept)
-        await self.owning.follow()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(str(tmp_path), directory="monitor")
-
-
-@pytest.fixture
-async def bench(store: Store) -> AsyncIterator[Bench]:
-    made = Bench(store)
-    yield made
-    made.threads.close()
-
-
-async def test_a_shard_is_shown_once_it_is_read_to_the_end_of_when_it_was_taken(bench: Bench, writer: Any) -> None:
+async def test_a_shard_is_shown_once_it_is_read_to_the_end_of_when_it_was_taken(bench: Any, writer: Any) -> None:
     one = writer()
     bench.group.end[2] = 2
     await bench.assigned(2)
@@ -108,7 +24,7 @@ async def test_a_shard_is_shown_once_it_is_read_to_the_end_of_when_it_was_taken(
     assert list(bench.owning.waiting()) == []
 
 
-async def test_a_scrape_that_may_have_begun_before_a_former_owners_last_does_not_show_the_shard(bench: Bench) -> None:
+async def test_a_scrape_that_may_have_begun_before_a_former_owners_last_does_not_show_the_shard(bench: Any) -> None:
     arrived_at = bench.group.now
     await bench.assigned(2)
     bench.group.now += 60.0
@@ -116,7 +32,7 @@ async def test_a_scrape_that_may_have_begun_before_a_former_owners_last_does_not
     assert bench.shown() == [2]
 
 
-async def test_nothing_is_shown_while_it_is_not_sure_what_is_owned(bench: Bench) -> None:
+async def test_nothing_is_shown_while_it_is_not_sure_what_is_owned(bench: Any) -> None:
     await bench.assigned(0, 1)
     bench.group.now += SETTLE_SECONDS
     bench.group.sure_until = bench.group.now + 5
@@ -132,7 +48,7 @@ async def test_nothing_is_shown_while_it_is_not_sure_what_is_owned(bench: Bench)
     assert bench.shown() == [0]
 
 
-async def test_what_nobody_else_had_meanwhile_stays_shown(bench: Bench) -> None:
+async def test_what_nobody_else_had_meanwhile_stays_shown(bench: Any) -> None:
     await bench.assigned(0, 1)
     arrived_at = bench.group.now = bench.group.now + SETTLE_SECONDS
     bench.group.end = dict.fromkeys(range(4), 9)
@@ -141,7 +57,7 @@ async def test_what_nobody_else_had_meanwhile_stays_shown(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["seen", "passed over"])
-async def test_what_another_may_have_had_is_shown_again_from_the_queues_end_on(bench: Bench, seen: bool) -> None:
+async def test_what_another_may_have_had_is_shown_again_from_the_queues_end_on(bench: Any, seen: bool) -> None:
     await bench.assigned(0)
     bench.group.now += SETTLE_SECONDS
     assert bench.shown() == [0]
@@ -156,7 +72,7 @@ async def test_what_another_may_have_had_is_shown_again_from_the_queues_end_on(b
     assert list(bench.owning.waiting()) == ["shard 0 is at 0 of 5"]
 
 
-async def test_two_assignments_at_once_leave_nothing_as_it_was(bench: Bench) -> None:
+async def test_two_assignments_at_once_leave_nothing_as_it_was(bench: Any) -> None:
     await bench.assigned(0)
     bench.group.end[0] = 5
     bench.group.assign(1, 0, kept=frozenset({0}))
@@ -165,12 +81,12 @@ async def test_two_assignments_at_once_leave_nothing_as_it_was(bench: Bench) -> 
     assert bench.shown() == []
 
 
-async def test_a_state_that_is_further_than_memory_is_loaded(bench: Bench, store: Store, writer: Any) -> None:
+async def test_a_state_that_is_further_than_memory_is_loaded(bench: Any, make_bench: Any, writer: Any) -> None:
     one, records = writer(), []
     records = [one.pack(b"a"), one.pack(b"b")]
     await bench.assigned(0)
     bench.take(0, records[0])
-    other = Bench(store)
+    other = make_bench()
     await other.assigned(0)
     for record in records:
         other.take(0, record)
@@ -181,10 +97,9 @@ async def test_a_state_that_is_further_than_memory_is_loaded(bench: Bench, store
     assert bench.owning.shards[0] is not before
     assert bench.owning.shards[0].position == 2
     assert bench.owning.shards[0].metrics.counted().records == 2
-    other.threads.close()
 
 
-async def test_a_store_that_is_away_keeps_what_is_in_memory_and_takes_nothing_new(bench: Bench, tmp_path: Path) -> None:
+async def test_a_store_that_is_away_keeps_what_is_in_memory_and_takes_nothing_new(bench: Any, tmp_path: Path) -> None:
     await bench.assigned(0)
     folder = tmp_path / "monitor"
     folder.rename(tmp_path / "away")
@@ -200,7 +115,7 @@ async def test_a_store_that_is_away_keeps_what_is_in_memory_and_takes_nothing_ne
     await asyncio.wait([running])
 
 
-async def test_no_state_that_can_be_read_ends_the_service_and_one_that_can_is_taken(bench: Bench) -> None:
+async def test_no_state_that_can_be_read_ends_the_service_and_one_that_can_is_taken(bench: Any) -> None:
     bench.states.write(0, 7, b"of another version")
     bench.group.assign(0)
     with pytest.raises(FormatError):
@@ -212,14 +127,14 @@ async def test_no_state_that_can_be_read_ends_the_service_and_one_that_can_is_ta
     assert bench.owning.shards[0].position == 5
 
 
-async def test_a_first_shard_begins_where_the_queue_does(bench: Bench) -> None:
+async def test_a_first_shard_begins_where_the_queue_does(bench: Any) -> None:
     bench.group.start[3] = bench.group.end[3] = 40
     await bench.assigned(3)
     assert (bench.owning.shards[3].position, bench.owning.shards[3].metrics.counted().skipped_records) == (40, 0)
 
 
 async def test_records_that_brokers_lost_after_they_were_counted_leave_the_count_and_no_state_beyond(
-    bench: Bench, writer: Any
+    bench: Any, writer: Any
 ) -> None:
     one = writer()
     bench.group.end[0] = 3
@@ -233,8 +148,8 @@ async def test_records_that_brokers_lost_after_they_were_counted_leave_the_count
     assert held.is_current
 
 
-async def test_a_name_that_another_process_may_still_have_delays_the_first_show(store: Store) -> None:
-    bench = Bench(store, named=True)
+async def test_a_name_that_another_process_may_still_have_delays_the_first_show(make_bench: Any) -> None:
+    bench = make_bench(named=True)
     await bench.assigned(0)
     bench.group.now += SETTLE_SECONDS
     assert bench.shown() == []
@@ -243,4 +158,3 @@ async def test_a_name_that_another_process_may_still_have_delays_the_first_show(
     await bench.assigned(0, 1, kept=frozenset({0}))
     bench.group.now += SETTLE_SECONDS
     assert bench.shown() == [0, 1]
-    bench.threads.close()

@@ -6,12 +6,7 @@ import pytest
 
 from monitor.states import States
 from pipeline.errors import FormatError
-from pipeline.store import Store, open_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(str(tmp_path), directory="monitor")
+from pipeline.store import Store
 
 
 def opened(store: Store, rules: str = "aa") -> States:
