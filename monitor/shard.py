@@ -100,6 +100,7 @@ class ShardMetrics:
         self._own: dict[tuple[str, str], AppRules] = {}
         self._own_texts: dict[tuple[str, str], str] = {}
         self._own_version = 0
+        self._learned_offset = -1
         self._counted = Counted()
         if state is None:
             self._begin(limits)
@@ -198,14 +199,15 @@ class ShardMetrics:
         if body.heartbeat_ns // SLOT_NS > before_ns // SLOT_NS:  # else nobody's slot is left behind
             others = (node.heartbeat_ns for name, node in self._progress.nodes.items() if name != body.node)
             loud = (other_ns for other_ns in others if other_ns > heard_ns - SILENT_NS)
-            lowest_ns = min(loud, default=body.heartbeat_ns)
-            lowest_ns = min(lowest_ns, body.heartbeat_ns)
+            lowest_ns = min((*loud, body.heartbeat_ns))
         return self._book.times.then(heard_ns=heard_ns, lowest_ns=lowest_ns, record_ns=record.time_ns)
 
     def _changes_rules(self, body: PackBody, record: Record) -> bool:
-        """Learn what a pack says of pods; whether some app's own rules are others then."""
-        with self._lock:
-            self._endpoints.learn(body, taken_ns=record.time_ns)
+        """Learn what a pack says of pods, once; whether some app's own rules are others then."""
+        if record.offset != self._learned_offset:
+            self._learned_offset = record.offset
+            with self._lock:
+                self._endpoints.learn(body, taken_ns=record.time_ns)
         return self._endpoints.rules_version != self._own_version
 
     def _accept(self, body: PackBody, record: Record, accepted: Accepted) -> None:

@@ -217,6 +217,18 @@ def test_own_rules_of_an_app_count_its_lines_from_when_they_are_told(feed: Any, 
     assert list(feed.total("seen").values()) == [(4, 4.0)]
 
 
+def test_statements_that_are_not_taken_in_are_counted_once_wherever_a_batch_is_cut(feed: Any, make: Any) -> None:
+    pod = make.pod("p")
+    said = [pod.stated("10.0.0.1", from_ns=NOW)]
+    for seconds in (5, 6, 4, 3, 7):
+        feed.record(heartbeat_ns=NOW + 5 * SECOND, pods=said, pods_ns=NOW + seconds * SECOND)
+    shards = [feed.shard, feed.fresh()]
+    feed.take(feed.records)
+    for record in feed.records:
+        make.take(shards[1], [record])
+    assert [dict(shard.counted().statements) for shard in shards] == [{"old": 2}] * 2
+
+
 def test_the_newest_trace_of_a_series_is_its_exemplar(feed: Any, make: Any) -> None:
     pod = make.pod("p")
     for seconds, trace in ((1, "one"), (3, "three"), (2, "two"), (4, "-")):
