@@ -28,7 +28,7 @@ FROM base AS monitor
 RUN pip install --no-cache-dir --require-hashes -r requirements/monitor.lock
 COPY pipeline/ pipeline/
 COPY monitor/ monitor/
-ENV QUEUE_URL=sqlite:////var/lib/telemetry/queue/queue.db MONITOR_LISTEN=:8089
+ENV STORE_URL=/var/lib/telemetry/store QUEUE_URL=sqlite:////var/lib/telemetry/queue/queue.db MONITOR_LISTEN=:8089
 USER telemetry
 EXPOSE 8089
 CMD ["python", "-m", "monitor"]
