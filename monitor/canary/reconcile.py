@@ -81,6 +81,8 @@ def _again(canary: Canary, intent: Intent, world: World, deployment: Deployment)
     if intent.before != intent.after == deployment.hash and intent.action in (Action.PROMOTE, Action.ROLLBACK):
         return Found(State.DONE)  # somebody else did the same
     if intent.before and deployment.hash != intent.before:
+        if intent.action == Action.STEP:
+            return Found(State.DROP)  # another release came in its place, and is judged anew
         told = f"the template of {intent.name} is neither what it was nor what it was to be: somebody else changed it"
         return Found(State.CONFLICT, reason="Changed", message=told)
     if not intent.before and not intent.resource_version:

@@ -61,6 +61,7 @@ class Bench:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "LOG_FORMAT": "json",
+            "PYTHONUNBUFFERED": "1",
             "MONITOR_CANARY_KUBERNETES": str(self.plane.kubeconfig),
             "MONITOR_CANARY_NAMESPACE": "default",
             "MONITOR_CANARY_SECONDS": "0.3",
@@ -146,5 +147,5 @@ class Bench:
         return found[0]
 
     def last_words(self) -> str:
-        """Of the newest judge."""
-        return self.processes[-1].last_words() if self.processes else ""
+        """Of all judges."""
+        return "\n".join(process.last_words() for process in self.processes)

@@ -343,3 +343,28 @@ def test_a_dependencys_promotion_is_told_of_once_and_goes_back_by_a_person_only(
     told = advance(canary, model.world(canary), None).status
     assert (told.reason, told.pending, told.verified) == (reason, pending, ("shop/db@2",))
     assert told.phase == Phase.PROMOTED
+
+
+def test_another_template_that_comes_before_a_step_was_done_is_judged_in_its_place() -> None:
+    model = two_deployments()
+    with pytest.raises(Killed):
+        model.look(stop_after="written")
+    with pytest.raises(Killed):
+        model.look(stop_after="written")
+    assert model.read.intent is not None
+    model.deploy("shop-canary", template("3", track="canary"))
+    begin(model)
+    assert model.read.canary_release == "3"
+
+
+def test_another_template_that_comes_before_a_bad_one_was_scaled_down_is_left_alone() -> None:
+    model = two_deployments()
+    begin(model)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            model.look(BAD, stop_after="written")
+    assert model.read.intent is not None
+    model.deploy("shop-canary", template("3", track="canary"))
+    model.look(SO_FAR)
+    assert model.read.phase == Phase.CONFLICT
+    assert model.deployments["shop-canary"]["spec"]["replicas"] == 1
