@@ -61,7 +61,7 @@ class Access:
         size: float64, bytes of the answer, NaN when not told.
         tries: Of routers: each try, and none for a request that was passed to no pod.
         upstreams: Addresses that `tries` speak of. The first is empty: it says nothing of who served.
-        traces: Trace ids by request.
+        traces: Trace ids by request, which ascend.
     """
 
     source: str
@@ -153,14 +153,13 @@ def exemplars(traces: Mapping[int, str], which: I64, index: I32) -> tuple[Exempl
     """Of each label set the last sample that has a trace.
 
     Args:
-        traces: Trace ids by element.
+        traces: Trace ids by element, which ascend.
         which: int64, ascending: the element that each sample comes from.
         index: int32, label set of each sample.
     """
     if not traces:
         return ()
     elements = np.fromiter(traces, np.int64, len(traces))
-    elements.sort()
     sample = np.searchsorted(which, elements)
     there = sample < len(which)
     there[there] = which[sample[there]] == elements[there]

@@ -27,7 +27,7 @@ from monitor.rules.rows import Fields, Places, Text
 _LINE: Final = re.compile(
     rb'[^"]*\] "([^"]*)" ([0-9]{3}) ([^ "]+) "[^"]*" "[^"]*" [^ "]+ ([^ "]+) \[([^" ]*)\] \[[^" ]*\] ([^"]*)'
 )
-_ADDRESSES: Final = re.compile(rb"([^ ,]+(?:(?:, | : )[^ ,]+)*) ")
+_ADDRESSES: Final = re.compile(rb"([^ ]*[^ ,](?:(?:, | : )[^ ]*[^ ,])*) ")
 
 
 def usual_lines(text: Text) -> Usual:
@@ -38,15 +38,17 @@ def usual_lines(text: Text) -> Usual:
     good &= text.has(at[0] - 2, b'] "') & text.has(at[1], b'" ') & text.has(at[1] + 5, b" ") & text.has(at[3], b'" "')
     good &= text.has(at[2] - 1, b' "') & (at[2] > at[1] + 6) & (at[4] == at[3] + 2)
     tail = Fields.of(text, at[5] + 1, text.stops, good)
-    good &= (tail.counts == 10) & (tail.stop(0) == tail.text.starts)  # noqa: PLR2004 - see the module
+    good &= (tail.counts == 10) & tail.empty(0)  # noqa: PLR2004 - see the module
     for bracketed in (3, 4):
         good &= tail.text.has(tail.start(bracketed), b"[") & tail.text.has(tail.stop(bracketed) - 1, b"]")
+    good &= tail.single(5, 6, 7, 8)
     return _usual(text, tail, at, np.flatnonzero(good))
 
 
 def _usual(text: Text, tail: Fields, quotes: list[I64], which: I64) -> Usual:
     ends = tail.text.chosen(which)
     try_code = three_digits(tail.text, tail.start(8)[which])
+    told = (try_code >= 0) & (tail.stop(8) - tail.start(8) == 3)[which]  # noqa: PLR2004 - digits of a status
     return Usual(
         which=which,
         owner=tail.text.pieces(tail.start(3)[which] + 1, tail.stop(3)[which] - 1),
@@ -55,7 +57,7 @@ def _usual(text: Text, tail: Fields, quotes: list[I64], which: I64) -> Usual:
         seconds=thousandths(ends, tail.start(2)[which], tail.stop(2)[which]),
         size=whole_numbers(text, quotes[1][which] + 6, quotes[2][which] - 1),
         upstream=tail.text.pieces(tail.start(5)[which], tail.stop(5)[which]),
-        try_code=np.where(try_code < 0, np.int32(NO_CODE), try_code),
+        try_code=np.where(told, try_code, np.int32(NO_CODE)),
         try_seconds=thousandths(ends, tail.start(7)[which], tail.stop(7)[which]),
     )
 
@@ -82,5 +84,5 @@ def other_line(line: bytes) -> Request | None:
 @cache
 def _end(tries: int) -> re.Pattern[bytes]:
     """Of each try a length, which is not kept, a time and an answer; then anything."""
-    each = rb"[^ ,]+(?:(?:, | : )[^ ,]+){%d}" % (tries - 1)
+    each = rb"[^ ]*[^ ,](?:(?:, | : )[^ ]*[^ ,]){%d}" % (tries - 1)
     return re.compile(rb"%s (%s) (%s)(?: |$)" % (each, each, each))

@@ -101,10 +101,9 @@ def rule_samples(
 def _samples(rule: LineRule, text: Text, found: FieldValues, batch: Batch, *, writers: Who, misses: Misses) -> Samples:
     """Samples of one rule of lines that were read."""
     kept = _meant(rule, found)
-    values = _values(rule, found)
+    values, absent = _values(rule, found)
     if values is not None:
-        absent = kept & found.values[rule.reading.value].is_null().to_numpy(zero_copy_only=False)
-        misses.add(text.rows[found.which[absent]], rule.metric.name, UNMATCHED)
+        misses.add(text.rows[found.which[kept & absent]], rule.metric.name, UNMATCHED)
         wrong = np.isnan(values) | ((values < 0) & (rule.metric.kind is Kind.COUNTER))
         misses.add(text.rows[found.which[kept & ~absent & wrong]], rule.metric.name, NOT_A_NUMBER)
         kept &= ~absent & ~wrong
@@ -133,14 +132,14 @@ def _meant(rule: LineRule, found: FieldValues) -> Bools:
     return meant
 
 
-def _values(rule: LineRule, found: FieldValues) -> F64 | None:
-    """The value of each line, NaN where it is no number; `None` when the rule counts lines."""
+def _values(rule: LineRule, found: FieldValues) -> tuple[F64 | None, Bools]:
+    """The value of each line, NaN where it is no number, and which have none; `None` when the rule counts lines."""
     if not rule.reading.value:
-        return None
+        return None, np.zeros(0, np.bool_)
     codes, texts = encode_texts(found.values[rule.reading.value].fill_null(""))
     numbers = np.fromiter(map(rule.number, texts), np.float64, len(texts))
     numbers[~np.isfinite(numbers)] = np.nan
-    return numbers[codes]
+    return numbers[codes], np.array([not each for each in texts], np.bool_)[codes]
 
 
 def _label(values: Any, chosen: I64) -> Column:

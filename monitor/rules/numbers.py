@@ -71,7 +71,7 @@ def _others(text: Text, starts: I64, stops: I64, values: F64, which: Bools) -> F
 
 def number(piece: bytes) -> float:
     """One number as programs write them; NaN when it is none, or not finite."""
-    if not 0 < len(piece) <= _LONGEST or b"_" in piece:
+    if not 0 < len(piece) <= _LONGEST or b"_" in piece or piece != piece.strip():
         return math.nan
     try:
         value = float(piece)

@@ -27,7 +27,7 @@ _LINE: Final = re.compile(
     rb'\[[^ "]*\] - ([^ "]+) - [^ "]+ - [^"]* - ([0-9]{3}) - "([^"]*)" - ([^ "]+)'
     rb' - "[^"]*" - "[^"]*" - "[^"]*" - ([^"]*)'
 )
-_ADDRESSES: Final = re.compile(rb"([^ ,]+(?:(?:, | : )[^ ,]+)*) - ")
+_ADDRESSES: Final = re.compile(rb"([^ ]*[^ ,](?:(?:, | : )[^ ]*[^ ,])*) - ")
 
 
 def usual_lines(text: Text) -> Usual:
@@ -41,7 +41,8 @@ def usual_lines(text: Text) -> Usual:
     tail = Fields.of(text, at[7] + 1, text.stops, good)
     good &= (head.counts == 11) & head.dashes(1, 3, 5, 7, 9) & head.text.has(head.start(0), b"[")  # noqa: PLR2004 - see the module
     good &= (tail.counts == 9) & tail.dashes(1, 3, 5, 7) & head.text.has(head.stop(0) - 1, b"]")  # noqa: PLR2004 - same
-    good &= head.stop(8) == head.start(8) + 3
+    good &= (head.stop(8) == head.start(8) + 3) & (head.start(10) == head.text.stops) & tail.empty(0)
+    good &= tail.single(2, 6)
     return _usual(text, head, tail, at, np.flatnonzero(good))
 
 
@@ -85,4 +86,4 @@ def other_line(line: bytes) -> Request | None:
 @cache
 def _end(tries: int) -> re.Pattern[bytes]:
     """The host, which a client writes, then a time for each try, and the time of all."""
-    return re.compile(rb".* - ([^ ,]+(?:(?:, | : )[^ ,]+){%d}) - ([^ ]+)" % (tries - 1))
+    return re.compile(rb".* - ([^ ]*[^ ,](?:(?:, | : )[^ ]*[^ ,]){%d}) - ([^ ]+)" % (tries - 1))

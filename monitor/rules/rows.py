@@ -158,6 +158,19 @@ class Fields:
         """Where field `number`, which is not the last one, stops in each line."""
         return self.spaces.nth(number)
 
+    def empty(self, number: int) -> Bools:
+        """Whether there is nothing in field `number`, which is not the last one."""
+        found: Bools = self.start(number) == self.stop(number)
+        return found
+
+    def single(self, *numbers: int) -> Bools:
+        """Whether each of these fields, none of them the last one, is all of a list with commas."""
+        found = np.ones(len(self.text), np.bool_)
+        for number in numbers:
+            stop = self.stop(number)
+            found &= (stop > self.start(number)) & (self.text.characters[stop - 1] != ord(","))
+        return found
+
     def dashes(self, *numbers: int) -> Bools:
         """Whether all these fields, with fields before and behind them, are a dash."""
         found = np.ones(len(self.text), np.bool_)

@@ -58,6 +58,7 @@ PIECES = [
 ]
 WRITERS = [
     ChunkFacts("shop", "web", "v3", "shop-web-1", "web", "n1", b"s", 0, "shop"),
+    ChunkFacts("shop", "web", "v3", "shop-web-1", "sidecar", "n2", b"t", 1, "shop"),
     ChunkFacts("deis-router", "", "v1", "r", "deis-router", "n1", b"r", 0, "deis"),
     ChunkFacts("edge", "", "", "i", "c", "n1", b"i", 0, "edge"),
     ChunkFacts("traefik", "", "", "t", "c", "n1", b"t", 0, "traefik"),

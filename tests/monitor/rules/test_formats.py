@@ -193,3 +193,18 @@ def test_the_last_trace_of_a_label_set_is_its_exemplar(batch_of: Any, line: Any,
         ("b" * 32, 2),
         ("d" * 16, 5),
     }
+
+
+def test_requests_are_of_the_namespace_whose_router_wrote_them(batch_of: Any, line: Any) -> None:
+    rules = RuleSet(b"sources: [{format: ingress-nginx, namespaces: [one, two]}]")
+    content = (
+        b'1.1.1.1 - - [24/Nov/2026:19:27:56 +0000] "GET / HTTP/1.1" 200 5 "-" "x" 421 0.010 [a-b-80] [] - - - - id'
+    )
+    lines = [line(content, facts=replace(INGRESS, namespace=name)) for name in ("one", "two")]
+    asked = [each for each in rules.samples(batch_of(lines)) if each.metric.name == "app_requests"]
+    assert [labels.namespace for each in asked for labels in each.sets] == ["one", "two"]
+
+
+def test_a_request_without_a_size_leaves_those_of_others(batch_of: Any, line: Any, added: Any) -> None:
+    found = added(RuleSet().samples(batch_of([line(APP_LINES[0][0]), line(APP_LINES[1][0])])))
+    assert list(found["app_response_bytes"].values()) == [(1, 5)]

@@ -30,6 +30,10 @@ LINES = [
     (b"level=info", "info"),
     (b"mylevel=info", ""),
     (b'say "level":"error"', ""),
+    (b"ERROR level=info", "error"),
+    (b'{"level":"info","b":{"level":"error"}}', "info"),
+    (b'{"levels":"error"}', ""),
+    (b'{"level_of":"error"}', ""),
     (b"level", ""),
     (b"level=", ""),
     (b"", ""),
@@ -54,3 +58,9 @@ def test_a_level_does_not_depend_on_the_lines_around(batch_of: Any, line: Any, m
         alone = RuleSet().samples(batch_of([line(content.replace(b"\n", b""))]))[0].sets[0]
         assert lines.sets[lines.index[number]] == alone
         assert level is None or alone.labels == ("stdout", level)
+
+
+def test_a_word_does_not_begin_in_one_line_and_end_in_the_next(batch_of: Any, line: Any, added: Any) -> None:
+    lines = [line(content) for content in (b"D", b"BG x", b"level=", b"info x", b"lev", b"el=info")]
+    found = added(RuleSet().samples(batch_of(lines)))
+    assert {labels.labels[1]: count for labels, (count, _) in found["app_lines"].items()} == {"": 5, "info": 1}

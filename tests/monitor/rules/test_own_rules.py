@@ -77,3 +77,11 @@ def test_no_two_apps_can_make_one_metric(one: tuple[str, str], other: tuple[str,
 @given(st.text(max_size=200))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     read_own(text, namespace="shop", app="shop")
+
+
+def test_an_app_in_another_namespace_has_rules_of_its_own(batch_of: Any, line: Any, web: Any, added: Any) -> None:
+    text = "- {name: n, kind: counter, pattern: x}"
+    own = {(space, "shop"): read_own(text, namespace=space, app="shop") for space in ("shop", "test")}
+    lines = [line(b"x"), line(b"x", facts=web.__class__("shop", "web", "v1", "b", "c", "n1", b"s", 0, "test"))]
+    made = added(RuleSet().samples(batch_of(lines), own=own))
+    assert {"own_shop__n", "own_test__shop__n"} <= made.keys()

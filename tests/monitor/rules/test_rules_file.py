@@ -141,3 +141,41 @@ def test_times_of_samples_are_those_of_their_lines(batch_of: Any, line: Any) -> 
     assert (gauge.row.tolist(), gauge.time_ns.tolist()) == ([0, 2], [5, 4])
     assert gauge.values is not None
     assert np.array_equal(gauge.values, [1, 2])
+
+
+def test_a_value_that_is_absent_is_no_match_and_one_beyond_all_bounds_no_number(
+    batch_of: Any, line: Any, added: Any
+) -> None:
+    text = b"metrics: [{name: n_bytes, kind: gauge, unit: GiB, value: n, pattern: 'n=(?P<n>[0-9e]+)?'}]"
+    made = added(rules(text).samples(batch_of([line(b"n="), line(b"n=1e308"), line(b"n=1")])))
+    assert list(made["n_bytes"].values()) == [(1, 2**30)]
+    misses = {labels.labels: count for labels, (count, _) in made["app_rule_misses"].items()}
+    assert misses == {("n_bytes", "unmatched"): 1, ("n_bytes", "number"): 1}
+
+
+def test_values_of_labels_are_text_of_bounded_length(batch_of: Any, line: Any, added: Any) -> None:
+    text = b"metrics: [{name: n, kind: counter, format: json, labels: {v: v}}]"
+    lines = [b'{"v":"\xff"}', b'{"v":"\xfe"}', b'{"v":"%s"}' % ("\u00e9" * 100).encode(), b'{"v":true}', b'{"v":[1]}']
+    made = rules(text).samples(batch_of([line(one) for one in lines]))
+    (counter,) = (each for each in made if each.metric.name == "n")
+    assert [labels.labels[0] for labels in counter.sets] == ["\ufffd", "\u00e9" * 64, "true", ""]
+    assert counter.index.tolist() == [0, 0, 1, 2, 3]
+
+
+def test_the_first_of_a_key_of_logfmt_counts(batch_of: Any, line: Any, added: Any) -> None:
+    assert list(added(rules().samples(batch_of([line(b"depth=1 depth=2")])))["queue_depth"].values()) == [(1, 1)]
+
+
+def test_a_place_is_a_container_too_and_the_first_source_counts(batch_of: Any, line: Any, web: Any, added: Any) -> None:
+    text = b"""
+sources:
+  - {format: deis-router, namespaces: [edge], containers: [router*]}
+  - {format: ingress-nginx, namespaces: [edge, shops]}
+metrics: [{name: n, kind: counter, pattern: x, where: {containers: [side]}}]
+"""
+    edge = replace(web, namespace="edge", container="router-1")
+    lines = [line(b"x", facts=edge), line(b"x", facts=replace(edge, container="c")), line(b"x")]
+    lines += [line(b"x", facts=replace(web, container="side", source=bytes([at]))) for at in (1, 2)]
+    made = added(rules(text).samples(batch_of(lines)))
+    assert [count for count, _ in made["n"].values()] == [2]
+    assert {labels.labels[0] for labels in made["app_rule_misses"]} == {"deis-router", "ingress-nginx"}
