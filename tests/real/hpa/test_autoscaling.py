@@ -24,6 +24,9 @@ from demo.stack import Stack, StackError, free_port, pause, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]
 
+LONG = "HPA_PAUSE_SECONDS" in os.environ
+"""The long form: pauses as long as that says, and one more of them."""
+
 PAUSE_SECONDS = float(os.environ.get("HPA_PAUSE_SECONDS", "18"))
 """How long each part stands still: nine looks of the autoscaler, of which the last ones find nothing fresh."""
 
@@ -231,6 +234,12 @@ def test_the_autoscaler_goes_up_and_down_with_requests_and_holds_in_every_pause(
             shop.holds("the broker stands still")
             own_broker.resume()
             shop.recovers("the broker's pause")
+
+            if LONG:
+                os.kill(monitor.pid, signal.SIGSTOP)
+                shop.holds("the monitor stands still")
+                os.kill(monitor.pid, signal.SIGCONT)
+                shop.recovers("the monitor's pause")
 
             monitor.kill()
             shop.holds("the monitor is gone")
