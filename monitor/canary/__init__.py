@@ -4,6 +4,7 @@ Observe, decide, act. Layers, lower ones know nothing of higher ones::
 
     run, settings, lease   the tasks, and which of several monitors acts
     hooks, notify          what starts a canary, and whom it is told
+    orphans                Deployments that a deleted canary had prepared
     views                  canaries over HTTP
     board, folder          where they are looked up; those described in files, judged without an API server
     controller             the loop: look at each, write its status, act

@@ -39,6 +39,7 @@ from monitor.canary.observe.journal import sweep
 from monitor.canary.observe.observer import Observer
 from monitor.canary.observe.promql import Prometheus
 from monitor.canary.observe.rows import ns_of
+from monitor.canary.orphans import restore
 from monitor.canary.resource.canary import Canary, InvalidCanaryError, canary_of
 from monitor.canary.resource.names import JUDGE
 from monitor.canary.settings import CanarySettings
@@ -197,7 +198,9 @@ class Parts:
         """Make canaries for Deployments that ask for one."""
         while True:
             try:
-                for each in selected(await self.kube.annotated_deployments(), JUDGE):
+                deployments = await self.kube.annotated_deployments()
+                await restore(self.kube, deployments)
+                for each in selected(deployments, JUDGE):
                     body = wanted(each)
                     if body is not None:
                         await start(self.kube, body)

@@ -86,3 +86,18 @@ def test_an_annotation_on_a_deployment_starts_one_with_defaults(bench: Bench) ->
         )
 
     bench.until(prepared, "there is a canary, and its target is prepared")
+
+
+def test_a_deleted_canary_leaves_a_deployment_as_it_was(bench: Bench) -> None:
+    namespace = bench.namespace()
+    bench.deploy(namespace, "shop", "1")
+    before = bench.deployment(namespace, "shop")["spec"]
+    bench.canary(namespace, "shop", targetRef={"name": "shop"}, arms={"mode": "surge"})
+    first = bench.judge()
+    held = "canary.deis.io/settings"
+    bench.until(lambda: held in bench.deployment(namespace, "shop")["metadata"]["annotations"], "it is prepared")
+    bench.plane.kubectl("delete", "canary", "shop", "-n", namespace)
+    first.kill()
+    bench.plane.kubectl("delete", "lease", "deis-telemetry-canary", "-n", "default", "--ignore-not-found")
+    bench.judge()  # the first thing it does
+    bench.until(lambda: bench.deployment(namespace, "shop")["spec"] == before, "it is as it was")

@@ -4,6 +4,7 @@ import pytest
 from model_world import Killed, Model, baseline, surge, template, two_deployments, verdict
 
 from monitor.canary.counts import Decision, Verdict
+from monitor.canary.orphans import orphans, restored
 from monitor.canary.resource.canary import canary_of
 from monitor.canary.resource.status import Phase
 from monitor.canary.transition import advance
@@ -368,3 +369,18 @@ def test_another_template_that_comes_before_a_bad_one_was_scaled_down_is_left_al
     model.look(SO_FAR)
     assert model.read.phase == Phase.CONFLICT
     assert model.deployments["shop-canary"]["spec"]["replicas"] == 1
+
+
+def test_a_deployment_whose_canary_was_deleted_gets_its_own_settings_back() -> None:
+    model = surge()
+    model.deployments["shop"]["spec"]["minReadySeconds"] = 7
+    model.look()
+    prepared = model.deployments["shop"]
+    assert orphans([prepared], [model.resource()]) == []
+    elsewhere = {"metadata": {"namespace": "other"}, "spec": model.spec}
+    assert orphans([prepared], [elsewhere]) == [("shop", "shop")]
+    own = restored(prepared)
+    assert own["spec"]["minReadySeconds"] == 7
+    assert "strategy" not in own["spec"]
+    assert own["metadata"]["resourceVersion"] == prepared["metadata"]["resourceVersion"]
+    assert not {"canary.deis.io/before", "canary.deis.io/settings"} & own["metadata"]["annotations"].keys()
