@@ -36,7 +36,7 @@ def usual_lines(text: Text) -> Usual:
     at = [quotes.nth(number) for number in range(6)]
     good = quotes.counts == len(at)
     good &= text.has(at[0] - 2, b'] "') & text.has(at[1], b'" ') & text.has(at[1] + 5, b" ") & text.has(at[3], b'" "')
-    good &= text.has(at[2] - 1, b' "') & (at[2] > at[1] + 6) & (at[4] == at[3] + 2)
+    good &= text.has(at[2] - 1, b' "') & (at[2] > at[1] + 6)
     tail = Fields.of(text, at[5] + 1, text.stops, good)
     good &= (tail.counts == 10) & tail.empty(0)  # noqa: PLR2004 - see the module
     for bracketed in (3, 4):

@@ -106,7 +106,7 @@ def _samples(rule: LineRule, text: Text, found: FieldValues, batch: Batch, *, wr
         misses.add(text.rows[found.which[kept & absent]], rule.metric.name, UNMATCHED)
         wrong = np.isnan(values) | ((values < 0) & (rule.metric.kind is Kind.COUNTER))
         misses.add(text.rows[found.which[kept & ~absent & wrong]], rule.metric.name, NOT_A_NUMBER)
-        kept &= ~absent & ~wrong
+        kept &= ~wrong
     chosen = np.flatnonzero(kept)
     lines = found.which[chosen]
     rows = text.rows[lines]

@@ -36,7 +36,7 @@ def usual_lines(text: Text) -> Usual:
     at = [quotes.nth(number) for number in range(8)]
     good = quotes.counts == len(at)
     good &= text.has(at[1], b'" - ') & text.has(at[2] - 3, b' - "')
-    good &= text.has(at[3], b'" - "') & text.has(at[5], b'" - "') & (at[4] == at[3] + 4) & (at[6] == at[5] + 4)
+    good &= text.has(at[3], b'" - "') & text.has(at[5], b'" - "')
     head = Fields.of(text, text.starts, at[0], good)
     tail = Fields.of(text, at[7] + 1, text.stops, good)
     good &= (head.counts == 11) & head.dashes(1, 3, 5, 7, 9) & head.text.has(head.start(0), b"[")  # noqa: PLR2004 - see the module

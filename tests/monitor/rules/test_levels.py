@@ -34,6 +34,7 @@ LINES = [
     (b'{"level":"info","b":{"level":"error"}}', "info"),
     (b'{"levels":"error"}', ""),
     (b'{"level_of":"error"}', ""),
+    (b'{"levelab info":1}', ""),
     (b"level", ""),
     (b"level=", ""),
     (b"", ""),

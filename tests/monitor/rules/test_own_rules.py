@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.metric import LabelSet
@@ -66,6 +66,8 @@ NAMES = st.text("ab-.X2dA_e", min_size=1, max_size=6)
 
 
 @given(st.tuples(NAMES, NAMES), st.tuples(NAMES, NAMES))
+@example(("a--b", "a--b"), ("a", "b"))
+@example(("a.b", "a.b"), ("a-b", "a-b"))
 def test_no_two_apps_can_make_one_metric(one: tuple[str, str], other: tuple[str, str]) -> None:
     mine, theirs = own_prefix(*one), own_prefix(*other)
     if one == other:
