@@ -218,7 +218,7 @@ def _make_nodes(settings: MonitorSettings, owning: Owning, registry: CollectorRe
     Raises:
         SettingsError: There is no way to it.
     """
-    if settings.kubernetes == OFF:
+    if not settings.ask_nodes:
         return None
     check_source(settings.kubernetes, variable="MONITOR_KUBERNETES")
     return GoneNodes(

@@ -91,12 +91,11 @@ class MonitorSettings(HpaSettings, CanarySettings):
         description="Nodes, separated by commas, that will send nothing more: they hold no watermark back.",
     )
 
-    kubernetes: str = Field(
-        default="off",
-        min_length=1,
-        validation_alias="MONITOR_KUBERNETES",
-        description="The API server that says which silent nodes do not exist any more, so that they hold no watermark "
-        "back: `off`, `in-cluster`, or a kubeconfig file.",
+    ask_nodes: bool = Field(
+        default=False,
+        validation_alias="MONITOR_ASK_NODES",
+        description="Whether the API server is asked which silent nodes do not exist any more: those hold no watermark "
+        "back.",
     )
 
     @field_validator("peer_secret", "rules", mode="before")

@@ -81,11 +81,11 @@ async def run(
     Raises:
         SettingsError: There is no way to the API server.
     """
-    check_source(settings.canary_kubernetes, variable="MONITOR_CANARY_KUBERNETES")
+    check_source(settings.kubernetes, variable="MONITOR_KUBERNETES")
     failures = 0
     while not stopping.is_set():
         try:
-            async with open_client(settings.canary_kubernetes) as client, aiohttp.ClientSession() as session:
+            async with open_client(settings.kubernetes) as client, aiohttp.ClientSession() as session:
                 kube = Kube(client)
                 parts = Parts(settings, kube, session, reader=reader, store=store, registry=registry)
                 with board.showing(partial(_there, kube)):

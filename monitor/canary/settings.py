@@ -5,12 +5,13 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator
 
-from pipeline.settings import CommonSettings, Listen
+from monitor.cluster import ClusterSettings
+from pipeline.settings import Listen
 
 _Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")]
 
 
-class CanarySettings(CommonSettings):
+class CanarySettings(ClusterSettings):
     """What the judge of canaries needs beside what the monitor needs."""
 
     canary: Annotated[str, StringConstraints(pattern="^(off|on)$")] = Field(
@@ -23,11 +24,6 @@ class CanarySettings(CommonSettings):
         validation_alias="MONITOR_CANARIES",
         description="Folder of files that describe canaries, for where there is no API server: they are judged, and "
         "nothing is done about them. Empty for none.",
-    )
-    canary_kubernetes: str = Field(
-        default="in-cluster",
-        validation_alias="MONITOR_CANARY_KUBERNETES",
-        description="Where the canaries are: `in-cluster`, or the path of a kubeconfig file.",
     )
     canary_namespace: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")] = Field(
         default="deis",

@@ -65,13 +65,13 @@ async def run(
     """
     if settings.hpa_listen is None:
         return
-    check_source(settings.hpa_kubernetes, variable="MONITOR_HPA_KUBERNETES")
+    check_source(settings.kubernetes, variable="MONITOR_KUBERNETES")
     health.broken(PART, "the API server has not said yet how it calls")
     async with contextlib.AsyncExitStack() as opened:
         try:
-            client = await opened.enter_async_context(open_client(settings.hpa_kubernetes))
+            client = await opened.enter_async_context(open_client(settings.kubernetes))
         except KubernetesUnavailableError as error:
-            raise SettingsError(f"MONITOR_HPA_KUBERNETES={settings.hpa_kubernetes}: {error}") from error
+            raise SettingsError(f"MONITOR_KUBERNETES={settings.kubernetes}: {error}") from error
         await _Server(settings, reader, client, health=health, registry=registry).run(stopping)
 
 

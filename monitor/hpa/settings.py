@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from monitor.cluster import ClusterSettings
 from monitor.reading import SLOT_NS
-from pipeline.settings import CommonSettings, Listen
+from pipeline.settings import Listen
 
 _SLOT_SECONDS = SLOT_NS // 1_000_000_000
 
@@ -17,7 +18,7 @@ def _whole_slots(seconds: int) -> int:
     return seconds
 
 
-class HpaSettings(CommonSettings):
+class HpaSettings(ClusterSettings):
     """What a monitor needs for them."""
 
     hpa_listen: Listen | None = Field(
@@ -35,12 +36,6 @@ class HpaSettings(CommonSettings):
         Path("/etc/deis-telemetry/hpa/tls.key"),
         validation_alias="MONITOR_HPA_KEY",
         description="PEM file of the certificate's private key.",
-    )
-    hpa_kubernetes: str = Field(
-        "in-cluster",
-        min_length=1,
-        validation_alias="MONITOR_HPA_KUBERNETES",
-        description="The API server that callers come from: `in-cluster`, or a kubeconfig file.",
     )
     hpa_window_seconds: Annotated[int, AfterValidator(_whole_slots)] = Field(
         60,

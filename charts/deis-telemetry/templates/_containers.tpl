@@ -198,7 +198,7 @@ or the bucket is away. But it must have been able to do all of its work once, or
     {{- end }}
     {{- end }}
     {{- if include "telemetry.goneNodes" . }}
-    - {name: MONITOR_KUBERNETES, value: in-cluster}
+    - {name: MONITOR_ASK_NODES, value: "true"}
     {{- end }}
     {{- if include "telemetry.canary" . }}
     - {name: MONITOR_CANARY, value: "on"}

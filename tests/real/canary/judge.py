@@ -75,7 +75,7 @@ async def judge(settings: CanarySettings, stopping: asyncio.Event) -> None:
     """Judge until told to stop."""
     script, store = Path(sys.argv[1]), sys.argv[2]
     reader = Scripted(script, float(sys.argv[3]), float(sys.argv[4]))
-    async with open_client(settings.canary_kubernetes) as client, aiohttp.ClientSession() as session:
+    async with open_client(settings.kubernetes) as client, aiohttp.ClientSession() as session:
         parts = Parts(
             settings,
             Kube(client),

@@ -62,7 +62,7 @@ class Bench:
             "PYTHONPATH": str(ROOT),
             "LOG_FORMAT": "json",
             "PYTHONUNBUFFERED": "1",
-            "MONITOR_CANARY_KUBERNETES": str(self.plane.kubeconfig),
+            "MONITOR_KUBERNETES": str(self.plane.kubeconfig),
             "MONITOR_CANARY_NAMESPACE": "default",
             "MONITOR_CANARY_SECONDS": "0.3",
             "FAILPOINT": failpoint,

@@ -75,7 +75,7 @@ def stack(crd: ControlPlane, tmp_path: Path) -> Iterator[tuple[Stack, Bench, Pod
         "AGENT_NODE": NODE,
         "AGENT_POD_SELECTOR": "",
         "MONITOR_CANARY": "on",
-        "MONITOR_CANARY_KUBERNETES": str(crd.kubeconfig),
+        "MONITOR_KUBERNETES": str(crd.kubeconfig),
         "MONITOR_CANARY_NAMESPACE": "default",
         "MONITOR_CANARY_SECONDS": "2",
     }

@@ -97,7 +97,7 @@ def test_every_service_takes_its_settings_and_knows_each_of_them(
             field = next((key for key, one in kind.model_fields.items() if one.validation_alias == name), None)
             told = getattr(settings, field) if field is not None else value
             told = told.get_secret_value() if isinstance(told, SecretStr) else told
-            assert str(told) == value or float(told) == float(value)
+            assert str(told).lower() == value.lower() or float(told) == float(value)
     assert services == KINDS.keys()
 
 
@@ -117,7 +117,7 @@ def test_no_container_may_do_more_than_it_needs(form: str, render: Render) -> No
         on_node = {volume["name"]: volume["hostPath"] for volume in pod.get("volumes", []) if "hostPath" in volume}
         written = {name for name in on_node.keys() & mounts.keys() if not mounts[name].get("readOnly")}
         assert written <= {"state", "data"}
-        told = {"MONITOR_HPA_LISTEN", "MONITOR_CANARY", "MONITOR_KUBERNETES"} & environment(container).keys()
+        told = {"MONITOR_HPA_LISTEN", "MONITOR_CANARY", "MONITOR_ASK_NODES"} & environment(container).keys()
         speaks = container["name"] == "agent" or bool(told)
         assert ("api-token" in mounts) is speaks
         if container["name"] != "agent" and "pod-logs" not in on_node:
@@ -319,5 +319,5 @@ def test_the_monitor_may_see_nodes_where_it_asks_about_silent_ones(render: Rende
     rules = [rule for found in objects if found["kind"] == "ClusterRole" for rule in found["rules"]]
     assert ({"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]} in rules) == asks
     monitors = [container for _, container in containers(objects) if container["name"] == "monitor"]
-    assert [environment(one).get("MONITOR_KUBERNETES") for one in monitors] == ["in-cluster" if asks else None]
+    assert [environment(one).get("MONITOR_ASK_NODES") for one in monitors] == ["true" if asks else None]
     assert [any(mount["name"] == "api-token" for mount in one["volumeMounts"]) for one in monitors] == [asks]

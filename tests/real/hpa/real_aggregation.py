@@ -122,7 +122,7 @@ class Adapter:
                 hpa_listen=f"127.0.0.1:{self.port}",
                 hpa_cert=self.folder / "tls.crt",
                 hpa_key=self.folder / "tls.key",
-                **{"hpa_kubernetes": str(self.plane.kubeconfig), **self.settings},
+                **{"kubernetes": str(self.plane.kubeconfig), **self.settings},
             )
             await server.run(settings, self.reader, stopping, health=self.health, registry=self.registry)
 

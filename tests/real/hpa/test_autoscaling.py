@@ -199,7 +199,7 @@ def shop(control_plane: ControlPlane, own_broker: kafka.Broker, tmp_path: Path) 
         "MONITOR_HPA_LISTEN": f"127.0.0.1:{port}",
         "MONITOR_HPA_CERT": str(folder / "tls.crt"),
         "MONITOR_HPA_KEY": str(folder / "tls.key"),
-        "MONITOR_HPA_KUBERNETES": str(plane.kubeconfig),
+        "MONITOR_KUBERNETES": str(plane.kubeconfig),
         **SETTINGS,
     }
     with Stack(folder, pod_logs=folder / "pods", settings=settings) as stack:

@@ -55,7 +55,7 @@ def test_the_charts_account_may_do_what_the_metrics_apis_need_and_no_more(
     service = {"spec": {"ports": [{"port": 80}], "selector": {"app": "x"}}}
     name = f"front-{uuid4().hex[:8]}"
     post(api_server, {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, **service})
-    adapter = Adapter(api_server, tmp_path / "adapter", reader, {"hpa_kubernetes": str(account)})
+    adapter = Adapter(api_server, tmp_path / "adapter", reader, {"kubernetes": str(account)})
     with adapter.running():
         custom = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/default"
         external = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/default/{NAME}"
