@@ -28,6 +28,7 @@ from monitor.answering import Answering
 from monitor.api import build_api
 from monitor.canary import run as canaries
 from monitor.canary.board import Board
+from monitor.canary.trying import Trying
 from monitor.canary.views import canary_routes
 from monitor.hpa import server as hpa
 from monitor.intake import Intake
@@ -242,7 +243,12 @@ async def _serve(parts: _Parts, secret: str, stopping: asyncio.Event) -> None:
     api = build_api(
         settings=parts.settings,
         answering=parts.answering,
-        routes=[web.get("/metrics", parts.scrape.get), overview_route(parts.reader), *canary_routes(parts.board)],
+        routes=[
+            web.get("/metrics", parts.scrape.get),
+            overview_route(parts.reader),
+            *canary_routes(parts.board),
+            *Trying().routes(),
+        ],
         health=parts.health,
         registry=parts.registry,
         peer_secret=secret if parts.members is not None else "",

@@ -5,10 +5,12 @@ Observe, decide, act. Layers, lower ones know nothing of higher ones::
     run, settings, lease   the tasks, and which of several monitors acts
     hooks, notify          what starts a canary, and whom it is told
     orphans                Deployments that a deleted canary had prepared
+    trying                 recorded counts tried over HTTP
     views                  canaries over HTTP
     board, folder          where they are looked up; those described in files, judged without an API server
     controller             the loop: look at each, write its status, act
     looking, acting        the world read, one change carried out
+    selfmetrics            how they stand, as metrics
     graph                  what canaries mean to each other (pure)
     transition, reconcile  one step of a canary; what became of an intent (pure)
     approval, saying       what a person lets happen; what a status says (pure)

@@ -35,6 +35,7 @@ from monitor.canary.observe.rows import ns_of
 from monitor.canary.observe.verifying import before_and_after
 from monitor.canary.resource.canary import Canary, InvalidCanaryError, canary_of, with_status
 from monitor.canary.resource.status import CanaryStatus, Phase
+from monitor.canary.selfmetrics import CanaryMetrics
 from monitor.canary.transition import advance
 from monitor.canary.world import Json, World
 from monitor.reading import IncompleteError, Reader
@@ -94,6 +95,7 @@ class Controller:
         self._errors = Counter(
             "monitor_canary_errors", "Looks at a canary that failed, by kind.", ["kind"], registry=registry
         )
+        self.metrics = CanaryMetrics(registry)
         self._looked_at = time.monotonic()
         Gauge(
             "monitor_canary_look_age_seconds", "How long ago the canaries were listed.", registry=registry
@@ -197,6 +199,7 @@ class Controller:
             written = await self._kube.put_status(with_status(thing, outcome.status, now))
             failpoint("canary.planned")
             self._all[canary.path] = canary_of(written)
+            self.metrics.moved(canary, outcome.status)
             await self._tell(canary, outcome.status, now)
         if outcome.change is None:
             return outcome.status != canary.status, ""

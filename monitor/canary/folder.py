@@ -29,6 +29,7 @@ from monitor.canary.resource.names import GROUP
 from monitor.canary.resource.spec import ActPolicy, Attribution
 from monitor.canary.resource.status import CanaryStatus, Phase
 from monitor.canary.saying import because, to_phase, with_verdict
+from monitor.canary.selfmetrics import CanaryMetrics
 from monitor.reading import IncompleteError, Reader
 
 log = structlog.get_logger()
@@ -121,6 +122,7 @@ class FolderJudge:
         folder: Where the files are.
         reader: Answers for windows.
         observer: Keeps and judges minutes.
+        metrics: Shows them, too.
         now: The time.
     """
 
@@ -130,9 +132,11 @@ class FolderJudge:
         *,
         reader: Reader,
         observer: Observer,
+        metrics: CanaryMetrics,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._folder, self._reader, self._observer, self._now = folder, reader, observer, now
+        self._metrics = metrics
         self._known: dict[str, Described] = {}
         self._refused: dict[str, str] = {}
 
@@ -147,6 +151,10 @@ class FolderJudge:
 
     async def canaries(self) -> Sequence[Canary]:
         """All that make sense."""
+        return self.known()
+
+    def known(self) -> Sequence[Canary]:
+        """The same, for who does not wait."""
         return [each.canary for each in self._known.values()]
 
     async def look(self) -> None:
@@ -158,6 +166,7 @@ class FolderJudge:
                 status = await self._looked(each)
             except (IncompleteError, KeyError) as error:
                 status = because(each.canary.status, "NoData", str(error))
+            self._metrics.moved(each.canary, status)
             self._known[name] = replace(each, canary=replace(each.canary, status=status))
 
     def _take_in(self, texts: Mapping[str, str]) -> None:

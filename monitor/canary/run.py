@@ -42,6 +42,7 @@ from monitor.canary.observe.rows import ns_of
 from monitor.canary.orphans import restore
 from monitor.canary.resource.canary import Canary, InvalidCanaryError, canary_of
 from monitor.canary.resource.names import JUDGE
+from monitor.canary.selfmetrics import CanaryMetrics
 from monitor.canary.settings import CanarySettings
 from monitor.reading import Reader
 from pipeline.apiserver import check_source, open_client
@@ -179,6 +180,10 @@ class Parts:
             yield
 
     async def _lead(self) -> None:
+        with self.controller.metrics.showing(lambda: list(self.controller.canaries.values())):
+            await self._judge()
+
+    async def _judge(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.controller.run(every_seconds=self._settings.canary_seconds), name="canaries")
             group.create_task(self.historian.run(self.controller.targets), name="histories")
@@ -222,6 +227,7 @@ async def judge_folder(
     if settings.canaries is None:
         return
     observer = Observer(reader=reader, store=store, prometheus=None, registry=registry, clock_ns=time.time_ns)
-    judge = FolderJudge(settings.canaries, reader=reader, observer=observer)
-    with board.showing(judge.canaries):
+    metrics = CanaryMetrics(registry)
+    judge = FolderJudge(settings.canaries, reader=reader, observer=observer, metrics=metrics)
+    with board.showing(judge.canaries), metrics.showing(judge.known):
         await judge.run(stopping, every_seconds=settings.canary_seconds)

@@ -22,8 +22,8 @@ COUNTS: Final = ONE + "/counts"
 PICTURE: Final = ONE + "/picture.svg"
 GRAPH: Final = "/v1/graph"
 
-_SVG: Final = "image/svg+xml"
-_NO_SCRIPT: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+SVG: Final = "image/svg+xml"
+NO_SCRIPT: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
 
 
 def canary_routes(board: Board) -> list[web.RouteDef]:
@@ -67,7 +67,7 @@ class _Views:
             text = draw(title, policy, observation, analysis.verdict or decide(policy, observation))
         except ValueError as error:
             raise web.HTTPConflict(text=str(error)) from error
-        return web.Response(text=text, content_type=_SVG, headers=_NO_SCRIPT)
+        return web.Response(text=text, content_type=SVG, headers=NO_SCRIPT)
 
     async def graph(self, request: web.Request) -> web.Response:
         canaries = await self._opened(request)

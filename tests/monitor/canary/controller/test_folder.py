@@ -23,6 +23,7 @@ from monitor.canary.observe.rows import moment_of
 from monitor.canary.resource.canary import InvalidCanaryError
 from monitor.canary.resource.spec import ActPolicy
 from monitor.canary.resource.status import CanaryStatus, Phase
+from monitor.canary.selfmetrics import CanaryMetrics
 from monitor.canary.simulate import read_json
 from monitor.canary.views import canary_routes
 from pipeline.auth import EVERYTHING, GRANT, Grant
@@ -62,8 +63,14 @@ class Judged:
             registry=CollectorRegistry(),
             clock_ns=lambda: self.reader.watermark + 20_000_000_000,
         )
+        self.registry = CollectorRegistry()
+        self.metrics = CanaryMetrics(self.registry)
         self.judge = FolderJudge(
-            self.folder, reader=self.reader, observer=observer, now=lambda: moment_of(self.reader.watermark)
+            self.folder,
+            reader=self.reader,
+            observer=observer,
+            metrics=self.metrics,
+            now=lambda: moment_of(self.reader.watermark),
         )
 
     async def minutes(self, count: int) -> None:
@@ -196,3 +203,24 @@ async def test_a_token_sees_only_what_it_opens_and_not_that_there_is_more(decide
     assert closed[0] == absent[0] == 404
     for view in ("counts", "picture.svg"):
         assert (await answers(decided, f"/v1/canaries/shop/web/{view}", other))[0] == 404
+
+
+async def test_how_it_stands_and_how_it_ended_are_metrics(tmp_path: Path) -> None:
+    judged = Judged(tmp_path, BAD)
+    (judged.folder / "web.yaml").write_text(FILE)
+    known = {"namespace": "shop", "name": "web"}
+    with judged.metrics.showing(judged.judge.known):
+        await judged.minutes(2)
+        assert judged.registry.get_sample_value("monitor_canary_status", {**known, "phase": "Progressing"}) == 1
+        await judged.minutes(20)
+        assert judged.registry.get_sample_value("monitor_canary_status", {**known, "phase": "Progressing"}) is None
+        assert judged.registry.get_sample_value("monitor_canary_status", {**known, "phase": "Inconclusive"}) == 1
+        evidence = judged.registry.get_sample_value("monitor_canary_log_evidence", {**known, "metric": "errors"})
+        assert evidence == pytest.approx((await judged.status()).evidence[0].log_e)
+        (judged.folder / "web.yaml").unlink()
+        await judged.judge.look()
+        assert judged.registry.get_sample_value("monitor_canary_status", {**known, "phase": "Inconclusive"}) is None
+        assert judged.registry.get_sample_value("monitor_canary_resources") == 0
+    ended = {**known, "decision": "would-rollback"}
+    assert judged.registry.get_sample_value("monitor_canary_decisions_total", ended) == 1
+    assert judged.registry.get_sample_value("monitor_canary_resources") is None
