@@ -118,7 +118,9 @@ async def test_moves_lower_no_counter_and_lose_and_double_nothing(
         seen = await in_thread(lambda: scraping(*monitors.ports.values()))
         eye = watching(*monitors.ports.values())
         for _ in range(ROUNDS):
-            await in_thread(lambda: _rounds(monitors))
+            await in_thread(lambda: _round(monitors))
+        await in_thread(lambda: monitors.start("two"))
+        await in_thread(lambda: _settle(monitors, "one", "two"))
     truth = {app: float(lines.lines) for app, lines in apps.items()}
     await in_thread(
         lambda: wait_until(
@@ -147,7 +149,7 @@ async def _ask_until(monitors: Monitors, truth: dict[str, float], producer: Prod
             await asyncio.sleep(0.5)
 
 
-def _rounds(monitors: Monitors) -> None:
+def _round(monitors: Monitors) -> None:
     """A join, a kill, a freeze over a take-over, and an orderly end."""
     monitors.start("two")
     monitors.wait_ready("two")
@@ -165,9 +167,6 @@ def _rounds(monitors: Monitors) -> None:
     _settle(monitors, "one", "two")
     monitors.processes["two"].stop()
     _settle(monitors, "one")
-    monitors.start("two")
-    monitors.wait_ready("two")
-    _settle(monitors, "one", "two")
 
 
 def _settle(monitors: Monitors, *names: str) -> None:
