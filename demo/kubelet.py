@@ -23,6 +23,8 @@ _AGAIN_SECONDS: Final = 0.5
 _WATCH_SECONDS: Final = 300
 _CAPACITY: Final = {"cpu": "8", "memory": "32Gi", "pods": "250", "ephemeral-storage": "100Gi"}
 _MERGE: Final = "application/strategic-merge-patch+json"
+_AGAIN: Final = (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
+"""Refusals that another try may not meet; so may those of a server that fails."""
 
 Json = dict[str, Any]
 
@@ -93,6 +95,7 @@ class Kubelets:
                     await self._register(node)
                     body = {"metadata": {"name": node}, **renewed}
                     await self._api.call("POST", lease.rpartition("/")[0], body)
+                await self._say_ready(node)
             except (OSError, aiohttp.ClientError) as error:
                 print(f"lease of {node}: {error!r}", flush=True)  # noqa: T201 - this program's log
                 await asyncio.sleep(_AGAIN_SECONDS)
@@ -102,6 +105,9 @@ class Kubelets:
     async def _register(self, node: str) -> None:
         labels = {"kubernetes.io/hostname": node, "kubernetes.io/os": "linux"}
         await self._api.call("POST", "/api/v1/nodes", {"metadata": {"name": node, "labels": labels}})
+
+    async def _say_ready(self, node: str) -> None:
+        """Say so each time: a node whose lease was late once is held for lost until it says otherwise."""
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": _now()}
         address = {"type": "InternalIP", "address": "10.0.0.1"}
         status = {"capacity": _CAPACITY, "allocatable": _CAPACITY, "addresses": [address], "conditions": [ready]}
@@ -124,9 +130,16 @@ class Kubelets:
         path = f"/api/v1/namespaces/{facts['namespace']}/pods/{facts['name']}"
         if facts.get("deletionTimestamp"):
             only_this = {"gracePeriodSeconds": 0, "preconditions": {"uid": facts["uid"]}}
-            await self._api.call("DELETE", path, only_this)
+            self._check(await self._api.call("DELETE", path, only_this), path)
         elif pod.get("status", {}).get("phase") == "Pending":
-            await self._api.call("PATCH", f"{path}/status", {"status": self._running(pod)}, kind=_MERGE)
+            status = await self._api.call("PATCH", f"{path}/status", {"status": self._running(pod)}, kind=_MERGE)
+            self._check(status, path)
+
+    @staticmethod
+    def _check(status: int, path: str) -> None:
+        """Let the watch begin anew, with all pods, after a failure: no other event may come of this one for minutes."""
+        if status in _AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise KubeletError(f"{path}: {status}")
 
     def _running(self, pod: Json) -> Json:
         self._addresses += 1

@@ -64,7 +64,7 @@ class Deis:
             DeisError: See there.
         """
         if not self._user:
-            self._user = msgspec.json.decode(await self._get("/auth/whoami/"), type=_User).username
+            self._user = await self._whoami()
         body = await self._get(f"/apps/{app}/releases/?limit=50")
         try:
             found = msgspec.json.decode(body, type=_Page).results
@@ -74,6 +74,12 @@ class Deis:
             Release(one.version, one.owner, one.summary or "", one.build, one.config, one.failed) for one in found
         ]
         return DeisFacts(self._user, tuple(sorted(releases, key=lambda release: -release.version)))
+
+    async def _whoami(self) -> str:
+        try:
+            return msgspec.json.decode(await self._get("/auth/whoami/"), type=_User).username
+        except msgspec.DecodeError as error:
+            raise DeisError(f"who we are makes no sense: {error}") from error
 
     async def roll_back(self, app: str, version: int) -> None:
         """Ask for an older release again. To be called once: it has no key by which Deis would know it again.
@@ -100,9 +106,18 @@ class Deis:
     async def _get(self, path: str) -> bytes:
         try:
             async with self._session.get(f"{self._url}{path}", headers=self._headers, timeout=_READ) as answer:
-                body = await answer.content.read(_MOST_BYTES)
                 if answer.status != HTTPStatus.OK:
                     raise DeisError(f"{path}: {answer.status}")
-                return body
+                return await _whole(answer.content)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise DeisError(f"no answer: {error!r}") from error
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """All of a body; one read gives what has arrived, which of a long one is its begin."""
+    body = bytearray()
+    async for part in content.iter_chunked(_MOST_BYTES):
+        body += part
+        if len(body) > _MOST_BYTES:
+            raise DeisError(f"an answer of more than {_MOST_BYTES} bytes")
+    return bytes(body)

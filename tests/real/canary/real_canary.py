@@ -12,7 +12,7 @@ from uuid import uuid4
 from real_kubernetes import Pods
 
 from demo.controlplane import ControlPlane
-from demo.stack import ServiceProcess, wait_until
+from demo.stack import ServiceProcess, StackError, wait_until
 
 Json = dict[str, Any]
 
@@ -129,8 +129,18 @@ class Bench:
         return str(labels.get("app.kubernetes.io/version") or labels["version"])
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait."""
-        wait_until(condition, seconds=SECONDS, what=f"{what}\n{self.last_words()}", every_seconds=0.2)
+        """Wait; what could not be waited for is told with everything that was so in the end."""
+        try:
+            wait_until(condition, seconds=SECONDS, what=what, every_seconds=0.2)
+        except StackError as error:
+            raise StackError(f"{error}\n{self._canaries()}\n{self.last_words()}") from error
+
+    def _canaries(self) -> str:
+        """All statuses, and the pods that are not ready."""
+        canaries = self.plane.kubectl("get", "cny", "-A", "-o", "json")
+        pods = self.plane.kubectl("get", "pods", "-A", "--field-selector=status.phase!=Running", "-o", "wide")
+        told = {each["metadata"]["name"]: each.get("status") for each in json.loads(canaries)["items"]}
+        return f"{json.dumps(told, indent=1)[:5000]}\n{pods[:3000]}"
 
     def until_phase(self, namespace: str, name: str, *phases: str) -> Mapping[str, Any]:
         """Wait for one of these phases; the status then."""
@@ -140,10 +150,7 @@ class Bench:
             found[:] = [self.status(namespace, name)]
             return found[0].get("phase") in phases
 
-        try:
-            self.until(reached, f"{name} is {' or '.join(phases)}")
-        except Exception as error:
-            raise AssertionError(f"{error}\n{json.dumps(found, indent=1)[:3000]}\n{self.last_words()}") from error
+        self.until(reached, f"{name} is {' or '.join(phases)}")
         return found[0]
 
     def last_words(self) -> str:
