@@ -127,15 +127,19 @@ class Endpoints:
     def prune(self, before_ns: int) -> None:
         """Forget stays that ended before a time, and all of nodes whose agents have not spoken since."""
         silent = {node for node, known_ns in self._nodes.items() if known_ns < before_ns}
-        for key, stays in list(self._pods.items()):
-            over = [stay for stay in stays if key[0] in silent or 0 < stay.to_ns < before_ns]
-            for stay in over:
+        over = {
+            key: gone
+            for key, stays in self._pods.items()
+            if (gone := [stay for stay in stays if key[0] in silent or 0 < stay.to_ns < before_ns])
+        }
+        for key, gone in sorted(over.items()):  # in which order pods came, a state does not say
+            for stay in gone:
                 self._remove(stay)
-            if not stays:
+            if self._pods[key]:
+                self._rules.say(key, _place(self._pods[key][-1]), None)
+            else:
                 del self._pods[key]
                 self._rules.forget(key)
-            elif over:
-                self._rules.say(key, _place(stays[-1]), None)
         for node in silent:
             del self._nodes[node]
             self._open.pop(node, None)

@@ -1,7 +1,8 @@
 """One shard's metrics: records in; totals, answers, and the state to go on from out.
 
 Batches end where something begins that must not depend on where they end: before and after a record at which the time
-goes on to another slot, and before one that changes an app's own rules.
+goes on to another slot, and before one that says something of pods: an app's own rules may be others from there on, and
+a state for a position knows nothing of the record at that position.
 """
 
 import hashlib
@@ -100,7 +101,6 @@ class ShardMetrics:
         self._own: dict[tuple[str, str], AppRules] = {}
         self._own_texts: dict[tuple[str, str], str] = {}
         self._own_version = 0
-        self._learned_offset = -1
         self._counted = Counted()
         if state is None:
             self._begin(limits)
@@ -138,6 +138,7 @@ class ShardMetrics:
         kept = {name: since_ns for name, since_ns in state.metrics_since_ns.items() if name in self._metrics}
         self._metrics_since_ns = kept | dict.fromkeys(sorted(new), newest_ns)
         self._stating = frozenset(state.stating)
+        self._counted.missing_bytes = self._progress.gaps().bytes
         self._read_own_rules()
 
     @property
@@ -167,7 +168,7 @@ class ShardMetrics:
             if isinstance(body, PackBody):
                 times = self._times_after(body, record)
                 ticks = times.is_another_slot(self._book.times)
-                if taken and (ticks or self._changes_rules(body, record)):
+                if taken and (ticks or body.pods):
                     ticks = False
                     break
                 self._accept(body, record, accepted)
@@ -202,17 +203,11 @@ class ShardMetrics:
             lowest_ns = min((*loud, body.heartbeat_ns))
         return self._book.times.then(heard_ns=heard_ns, lowest_ns=lowest_ns, record_ns=record.time_ns)
 
-    def _changes_rules(self, body: PackBody, record: Record) -> bool:
-        """Learn what a pack says of pods, once; whether some app's own rules are others then."""
-        if record.offset != self._learned_offset:
-            self._learned_offset = record.offset
-            with self._lock:
-                self._endpoints.learn(body, taken_ns=record.time_ns)
-        return self._endpoints.rules_version != self._own_version
-
     def _accept(self, body: PackBody, record: Record, accepted: Accepted) -> None:
-        """Take the lines of a record that are new."""
-        if self._changes_rules(body, record):
+        """Take what a record says of pods, and its lines that are new."""
+        with self._lock:
+            self._endpoints.learn(body, taken_ns=record.time_ns)
+        if self._endpoints.rules_version != self._own_version:
             self._read_own_rules()
         if body.pods_ns and body.node not in self._stating:
             self._stating |= {body.node}

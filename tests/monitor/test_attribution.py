@@ -169,6 +169,16 @@ def test_rules_go_with_the_pods_that_had_them() -> None:
     assert (endpoints.rules_of(), endpoints.rules_version) == ({}, 2)
 
 
+def test_pods_are_forgotten_in_an_order_that_survives_a_restart() -> None:
+    later, sooner = said("v2", 20, uid="u2", rules="two"), said("v1", 10, ips=(B,), rules="one")
+    endpoints = learned(pack(30, later, sooner))
+    again = Endpoints.of(msgspec.msgpack.decode(msgspec.msgpack.encode(endpoints.state()), type=EndpointsState))
+    endpoints.prune(40)
+    again.prune(40)
+    assert endpoints.rules_version == again.rules_version
+    assert again.state() == EndpointsState(rules_version=again.rules_version)
+
+
 def test_after_records_are_lost_a_node_is_not_believed_until_it_states_all_its_pods() -> None:
     endpoints = learned(pack(20, said("v1", 10)))
     endpoints.miss()

@@ -217,6 +217,36 @@ def test_own_rules_of_an_app_count_its_lines_from_when_they_are_told(feed: Any, 
     assert list(feed.total("seen").values()) == [(4, 4.0)]
 
 
+def test_a_state_knows_nothing_of_the_record_at_its_position(feed: Any, make: Any) -> None:
+    pod = make.pod("p")
+    for seconds, rules in enumerate(("", "rules", "others", "")):
+        feed.record(
+            heartbeat_ns=NOW + seconds,
+            pods=[
+                pod.stated("10.0.0.1", from_ns=NOW, to_ns=NOW + seconds + 1, rules=rules),
+                pod.stated("10.0.0.2", from_ns=NOW + seconds + 1, rules=rules),
+            ],
+        )
+    one = feed.fresh()
+    for number, record in enumerate(feed.records):
+        assert feed.shard.take(feed.records[number:]) == 1
+        make.take(one, [record])
+        assert feed.shard.state() == one.state()
+        feed.restart()
+
+
+def test_missing_bytes_are_known_after_a_restart(feed: Any, make: Any) -> None:
+    pod = make.pod("p")
+    pod.write(NOW, "a")
+    feed.send(pod.chunk(), heartbeat_ns=NOW)
+    start = pod.write(NOW, "b")
+    pod.write(NOW, "c")
+    feed.send(pod.chunk(start), heartbeat_ns=NOW + 1)
+    missing = feed.shard.counted().missing_bytes
+    feed.restart()
+    assert feed.shard.counted().missing_bytes == missing > 0
+
+
 def test_statements_that_are_not_taken_in_are_counted_once_wherever_a_batch_is_cut(feed: Any, make: Any) -> None:
     pod = make.pod("p")
     said = [pod.stated("10.0.0.1", from_ns=NOW)]
