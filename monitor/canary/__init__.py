@@ -14,6 +14,7 @@ Observe, decide, act. Layers, lower ones know nothing of higher ones::
     graph                  what canaries mean to each other (pure)
     transition, reconcile  one step of a canary; what became of an intent (pure)
     approval, saying       what a person lets happen; what a status says (pure)
+    undecided              what may follow when the time is over (pure)
     modes, change          what is done in each mode; a change as one request (pure)
     observe                counts of complete minutes, kept in the store
     kube, deis, world      the API server, the Deis controller; what they say, as facts

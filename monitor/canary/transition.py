@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from monitor.canary import approval, reconcile
+from monitor.canary import approval, reconcile, undecided
 from monitor.canary.approval import PROMOTE, ROLLBACK
 from monitor.canary.change import Change
 from monitor.canary.counts import MINUTE_NS, Decision, Verdict
@@ -35,7 +35,7 @@ from monitor.canary.modes import (
 from monitor.canary.resource.canary import Canary
 from monitor.canary.resource.duration import length_of
 from monitor.canary.resource.names import ABORT, APPROVE
-from monitor.canary.resource.spec import ActPolicy, Mode, OnInconclusive
+from monitor.canary.resource.spec import ActPolicy, Mode
 from monitor.canary.resource.status import DECIDED, CanaryStatus, Phase
 from monitor.canary.saying import because, to_phase, with_verdict
 from monitor.canary.world import World
@@ -239,7 +239,7 @@ def _onward(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
     assert status.since is not None  # noqa: S101 - the caller looked
     over = world.now - status.since > length_of(canary.spec.max_duration)
     if verdict is None:
-        return _undecided(canary, world, "NoData", "nothing complete is known yet", over=over)
+        return _undecided(canary, world, undecided.NO_DATA, "nothing complete is known yet", over=over)
     if verdict.decision == Decision.INCONCLUSIVE:
         return _undecided(canary, world, verdict.reason, verdict.message, over=over)
     return _decided_onward(canary, world, verdict, over=over)
@@ -255,7 +255,7 @@ def _decided_onward(canary: Canary, world: World, verdict: Verdict, *, over: boo
     if verdict.decision == Decision.PROMOTABLE and _step_is_over(canary, world):
         return _promotable(canary, verdict)
     if over:
-        return _undecided(canary, world, "TimeOver", verdict.message, over=True)
+        return _undecided(canary, world, undecided.reason_of(verdict), verdict.message, over=True)
     return Outcome(because(status, verdict.reason, verdict.message))
 
 
@@ -280,11 +280,11 @@ def _undecided(canary: Canary, world: World, reason: str, message: str, *, over:
         return Outcome(because(status, reason, message))
     told = f"undecided after {canary.spec.max_duration}: {message}"
     if canary.spec.policy == ActPolicy.DRY_RUN:
-        return Outcome(to_phase(status, Phase.INCONCLUSIVE, "TimeOver", told))
-    if canary.spec.on_inconclusive == OnInconclusive.PROMOTE and canary.spec.policy == ActPolicy.AUTO:
-        return Outcome(_promoting(status, "TimeOver", told))
-    if canary.spec.on_inconclusive == OnInconclusive.ROLLBACK and canary.spec.policy == ActPolicy.AUTO:
-        return _back(canary, world, Lacking("TimeOver", told))
+        return Outcome(to_phase(status, Phase.INCONCLUSIVE, undecided.TIME_OVER, told))
+    if undecided.may_promote(canary, reason):
+        return Outcome(_promoting(status, undecided.TIME_OVER, told))
+    if undecided.may_roll_back(canary):
+        return _back(canary, world, Lacking(undecided.TIME_OVER, told))
     return Outcome(because(status, reason, told))
 
 

@@ -174,6 +174,8 @@ class OnInconclusive(StrEnum):
 
     WAIT = "wait"
     PROMOTE = "promote"
+    """Not while what the release did is unknown: then it waits."""
+
     ROLLBACK = "rollback"
 
 

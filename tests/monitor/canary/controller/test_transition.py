@@ -1,9 +1,12 @@
 """A canary's life, step by step, in each mode."""
 
+import copy
+
 import pytest
 from model_world import Killed, Model, baseline, surge, template, two_deployments, verdict
+from msgspec.structs import replace
 
-from monitor.canary.counts import Decision, Verdict
+from monitor.canary.counts import Decision, Reason, Verdict
 from monitor.canary.orphans import orphans, restored
 from monitor.canary.resource.canary import canary_of
 from monitor.canary.resource.status import Phase
@@ -259,6 +262,40 @@ def test_nothing_is_promoted_on_missing_data_however_long_it_takes(said: object)
     assert model.image("shop") == "1"
     inconclusive = next(one for one in model.read.conditions if one.type == "Inconclusive")
     assert inconclusive.status == "True"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        verdict(Decision.INCONCLUSIVE),
+        replace(verdict(Decision.INCONCLUSIVE), reason=Reason.UNATTRIBUTED),
+        replace(verdict(Decision.CONTINUE), reason=Reason.TOO_EARLY),
+    ],
+    ids=["nothing", "missing", "unattributed", "too few minutes"],
+)
+def test_what_is_unknown_is_not_promoted_when_the_time_is_over_though_undecided_releases_are(said: object) -> None:
+    model = two_deployments(onInconclusive="promote", maxDuration="1h")
+    begin(model)
+    for _ in range(3):
+        model.wait(hours=1)
+        model.look(said)  # type: ignore[arg-type]
+    assert model.read.phase == Phase.PROGRESSING
+    assert model.image("shop") == "1"
+    known = (Reason.TOO_FEW_REQUESTS, Decision.CONTINUE), (Reason.TRAFFIC_SHARE, Decision.INCONCLUSIVE)
+    for reason, decision in known:
+        other = copy.deepcopy(model)
+        other.look(replace(verdict(decision), reason=reason))
+        assert other.read.phase == Phase.PROMOTED
+        assert other.image("shop") == "2"
+
+
+def test_what_is_unknown_goes_back_when_the_time_is_over_where_that_was_asked_for() -> None:
+    model = two_deployments(onInconclusive="rollback", maxDuration="1h")
+    begin(model)
+    model.wait(hours=2)
+    model.look(verdict(Decision.INCONCLUSIVE))
+    assert model.read.phase == Phase.ROLLED_BACK
 
 
 def test_a_verdict_without_history_waits_for_a_person_and_an_old_approval_is_none() -> None:
