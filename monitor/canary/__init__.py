@@ -14,7 +14,8 @@ Observe, decide, act. Layers, lower ones know nothing of higher ones::
     graph                  what canaries mean to each other (pure)
     transition, reconcile  one step of a canary; what became of an intent (pure)
     approval, saying       what a person lets happen; what a status says (pure)
-    undecided              what may follow when the time is over (pure)
+    undecided, verified    what follows when the time is over; a look after a dependency's promotion (pure)
+    restarts               restarts of pods since an analysis began (pure)
     modes, change          what is done in each mode; a change as one request (pure)
     observe                counts of complete minutes, kept in the store
     kube, deis, world      the API server, the Deis controller; what they say, as facts

@@ -1,11 +1,13 @@
 """Reads the world of one canary: its Deployments, what they had before, their pods, and what Deis says."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 import structlog
 
+from monitor.canary import restarts
 from monitor.canary.counts import Signals
 from monitor.canary.deis import Deis, DeisError
 from monitor.canary.kube import Kube
@@ -14,7 +16,7 @@ from monitor.canary.observe.asking import ArmNames
 from monitor.canary.resource.canary import Canary
 from monitor.canary.resource.spec import Attribution, Mode
 from monitor.canary.resource.status import Phase
-from monitor.canary.world import DeisFacts, Deployment, Json, World, old_templates, pod_of, signals_of
+from monitor.canary.world import DeisFacts, Deployment, Json, PodFacts, World, old_templates, pod_of, signals_of
 
 log = structlog.get_logger()
 
@@ -37,13 +39,15 @@ async def look(canary: Canary, kube: Kube, deis: Deis | None, now: datetime) -> 
         second = Deployment(found) if found is not None else None
     asked = stable is not None and _may_move(canary, stable)
     sets = await kube.replica_sets(namespace, dict(stable.selector)) if stable is not None and asked else []
+    pods = await _pods(canary, kube, stable, second)
     return World(
         now=now,
         stable=stable,
         second=second,
         old=old_templates(sets, stable) if stable is not None else (),
         deis=await _deis(canary, deis, stable) if asked else None,
-        signals=await _signals(canary, kube, stable, second),
+        signals=_signals(canary, pods, stable, second),
+        restarts=restarts.before(pods),
     )
 
 
@@ -64,19 +68,26 @@ async def _deis(canary: Canary, deis: Deis | None, stable: Deployment | None) ->
         return None
 
 
-async def _signals(canary: Canary, kube: Kube, stable: Deployment | None, second: Deployment | None) -> Signals:
-    """What the pods of both arms say, while it matters."""
-    status = canary.status
-    if status.phase not in _LOOKED_AT or stable is None:
-        return Signals()
+async def _pods(canary: Canary, kube: Kube, *deployments: Deployment | None) -> list[PodFacts]:
+    """The pods of both arms, while it matters."""
+    if canary.status.phase not in _LOOKED_AT:
+        return []
     pods: dict[str, Json] = {}
-    for deployment in (stable, second):
+    for deployment in deployments:
         if deployment is not None:
             found = await kube.pods(canary.namespace, dict(deployment.selector))
             pods |= {each["metadata"]["uid"]: each for each in found}
-    facts = [pod_of(each, since=status.since) for each in pods.values()]
+    return [pod_of(each) for each in pods.values()]
+
+
+def _signals(canary: Canary, pods: list[PodFacts], stable: Deployment | None, second: Deployment | None) -> Signals:
+    """What they say."""
+    status = canary.status
+    if status.phase not in _LOOKED_AT or stable is None:
+        return Signals()
+    counted = [replace(pod, restarts=restarts.since(pod, status)) for pod in pods]
     wanted = _wanted(canary, stable, second)
-    return signals_of(facts, stable=status.stable_release, canary=status.canary_release, wanted=wanted)
+    return signals_of(counted, stable=status.stable_release, canary=status.canary_release, wanted=wanted)
 
 
 def _wanted(canary: Canary, stable: Deployment, second: Deployment | None) -> tuple[int, int]:

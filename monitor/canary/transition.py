@@ -34,17 +34,15 @@ from monitor.canary.modes import (
 )
 from monitor.canary.resource.canary import Canary
 from monitor.canary.resource.duration import length_of
-from monitor.canary.resource.names import ABORT, APPROVE
+from monitor.canary.resource.names import ABORT
 from monitor.canary.resource.spec import ActPolicy, Mode
 from monitor.canary.resource.status import DECIDED, CanaryStatus, Phase
 from monitor.canary.saying import because, to_phase, with_verdict
+from monitor.canary.verified import looked_again
 from monitor.canary.world import World
 
 _START: Final = timedelta(minutes=5)
 """How long the first step's pods may take to be ready before the analysis begins without."""
-
-VERIFIED: Final = 50
-"""Most promotions of dependencies that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +196,7 @@ def _held(canary: Canary, world: World, _: Verdict | None) -> Outcome:
         step=0,
         step_since=world.now,
         since=None,
+        restarts=None,
     )
     return Outcome(fresh)
 
@@ -231,7 +230,8 @@ def _begun(canary: Canary, world: World) -> CanaryStatus:
         return because(status, "NotReady", "the canary's pods are not ready yet")
     minute_ns = int(world.now.timestamp()) * 1_000_000_000 // MINUTE_NS + 1
     since = datetime.fromtimestamp(minute_ns * MINUTE_NS // 1_000_000_000, UTC)
-    return because(msgspec.structs.replace(status, since=since, step_since=world.now), "Analysing", "")
+    fresh = msgspec.structs.replace(status, since=since, step_since=world.now, restarts=world.restarts)
+    return because(fresh, "Analysing", "")
 
 
 def _onward(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
@@ -341,7 +341,7 @@ def _promoted(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
     """Late evidence still rolls back, as long as the way back is kept."""
     status = canary.status
     if world.ruling.verify:
-        return Outcome(_looked_again(canary, world))
+        return Outcome(looked_again(canary, world))
     late = status.keep_until is not None and world.now < status.keep_until
     if status.pending == ROLLBACK and approval.approved(canary, ROLLBACK) and not _moved_on(canary, world):
         return _back(canary, world, Lacking(status.reason, status.message))
@@ -352,19 +352,6 @@ def _promoted(canary: Canary, world: World, verdict: Verdict | None) -> Outcome:
         told = "somebody changed the Deployment again: there is no way back to what was there before"
         return Outcome(because(status, "Changed", told))
     return _idle(canary, world, verdict)
-
-
-def _looked_again(canary: Canary, world: World) -> CanaryStatus:
-    """Tell once how it does since its dependencies were promoted; there is no control arm, so a person decides."""
-    names = world.ruling.verify
-    status = msgspec.structs.replace(canary.status, verified=(*canary.status.verified, *names)[-VERIFIED:])
-    told = f"since the promotion of {', '.join(names)}: "
-    if world.again is None:
-        return because(status, "Verify", f"{told}look at it again, there are no counts of before and after")
-    if world.again.decision != Decision.ROLLBACK:
-        return because(status, "Verified", told + world.again.message)
-    status = msgspec.structs.replace(status, pending=ROLLBACK)
-    return because(status, "VerifyFailed", f"{told}{world.again.message} ({APPROVE}={status.key}:{ROLLBACK} goes back)")
 
 
 def _moved_on(canary: Canary, world: World) -> bool:

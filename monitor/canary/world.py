@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from monitor.canary.counts import Signals, Verdict
 from monitor.canary.resource.names import TEMPLATE_HASH
-from monitor.canary.resource.status import Basis, Frozen
+from monitor.canary.resource.status import Basis, Frozen, Restarted
 
 Json = dict[str, Any]
 
@@ -165,8 +165,10 @@ class PodFacts:
         name: Its name.
         labels: Its labels.
         ready: Whether requests go to it.
-        restarts: Of its containers, since a time; of a pod that was there before, each container's last one at most.
+        restarts: Of its containers, ever.
         crash_loops: Whether one of them waits after a crash.
+        began: When it was started first.
+        ended: When one of its containers ended last, to be started again.
     """
 
     name: str
@@ -174,15 +176,12 @@ class PodFacts:
     ready: bool
     restarts: int
     crash_loops: bool
+    began: datetime | None = None
+    ended: datetime | None = None
 
 
-def pod_of(thing: Mapping[str, Any], *, since: datetime | None = None) -> PodFacts:
-    """Read a pod.
-
-    Args:
-        thing: As the API server has it.
-        since: From when on restarts count; `None` for all.
-    """
+def pod_of(thing: Mapping[str, Any]) -> PodFacts:
+    """Read a pod."""
     status = thing.get("status") or {}
     containers = status.get("containerStatuses") or ()
     reasons = [((one.get("state") or {}).get("waiting") or {}).get("reason") for one in containers]
@@ -191,17 +190,19 @@ def pod_of(thing: Mapping[str, Any], *, since: datetime | None = None) -> PodFac
         name=thing["metadata"]["name"],
         labels=thing["metadata"].get("labels") or {},
         ready=ready and not thing["metadata"].get("deletionTimestamp"),
-        restarts=sum(_restarts(one, status.get("startTime"), since) for one in containers),
+        restarts=sum(int(one.get("restartCount", 0)) for one in containers),
         crash_loops=_WAITS in reasons,
+        began=_moment(status.get("startTime")),
+        ended=max((moment for moment in map(_ended, containers) if moment is not None), default=None),
     )
 
 
-def _restarts(container: Mapping[str, Any], started: str | None, since: datetime | None) -> int:
-    count = int(container.get("restartCount", 0))
-    if since is None or (started is not None and datetime.fromisoformat(started) >= since):
-        return count
-    ended = ((container.get("lastState") or {}).get("terminated") or {}).get("finishedAt")
-    return min(count, 1) if ended is not None and datetime.fromisoformat(ended) >= since else 0
+def _ended(container: Mapping[str, Any]) -> datetime | None:
+    return _moment(((container.get("lastState") or {}).get("terminated") or {}).get("finishedAt"))
+
+
+def _moment(told: str | None) -> datetime | None:
+    return datetime.fromisoformat(told) if told is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +292,7 @@ class World:
         old: Templates that the stable one had before, newest first.
         deis: `None` when it does not answer, or there is none.
         signals: Of the arms' pods.
+        restarts: What an analysis that begins now writes down of them.
         frozen: By what an analysis that begins now would judge; `None` when nothing tells the releases apart.
         ruling: Of the graph.
         again: After a dependency's promotion: its minutes before, as the stable arm, against those after.
@@ -303,6 +305,7 @@ class World:
     old: tuple[OldTemplate, ...] = ()
     deis: DeisFacts | None = None
     signals: Signals = field(default_factory=Signals)
+    restarts: tuple[Restarted, ...] = ()
     frozen: Frozen | None = None
     ruling: Ruling = field(default_factory=Ruling)
     again: Verdict | None = None
@@ -313,7 +316,7 @@ def signals_of(pods: Iterable[PodFacts], *, stable: str, canary: str, wanted: tu
     """What pods say of both arms.
 
     Args:
-        pods: Of the target's namespace.
+        pods: Of the target's namespace, with the restarts that count.
         stable: Release of the stable arm.
         canary: Release of the other.
         wanted: How many pods each should have.

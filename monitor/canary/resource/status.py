@@ -157,6 +157,18 @@ class Basis(msgspec.Struct, frozen=True):
     release: str
 
 
+class Restarted(msgspec.Struct, frozen=True):
+    """How often a pod's containers had restarted when an analysis began.
+
+    Attributes:
+        pod: Its name.
+        count: More than 0.
+    """
+
+    pod: str
+    count: int
+
+
 class Said(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """The newest verdict.
 
@@ -203,6 +215,7 @@ class CanaryStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
         step: The step that runs, from 0.
         step_since: When it began.
         since: When the analysis began, a whole minute.
+        restarts: What pods had restarted then; `None` before, and in what an earlier version wrote.
         held_since: Since when it waits for dependencies.
         pending: `promote` or `rollback`: waits for a person.
         basis: See `Basis`.
@@ -231,6 +244,7 @@ class CanaryStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     step: int = 0
     step_since: datetime | None = None
     since: datetime | None = None
+    restarts: tuple[Restarted, ...] | None = None
     held_since: datetime | None = None
     pending: str = ""
     basis: tuple[Basis, ...] = ()
