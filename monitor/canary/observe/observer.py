@@ -1,7 +1,7 @@
 """Asks for the minutes of an analysis, keeps them, and lays out what the decider takes."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-from monitor.canary.counts import MINUTE_NS, Observation, Signals, Verdict
+from monitor.canary.counts import MINUTE_NS, Observation, Policy, Signals, Verdict
 from monitor.canary.decide import decide
 from monitor.canary.observe import asking
 from monitor.canary.observe.asking import ArmNames
@@ -94,9 +94,9 @@ class Observer:
         try:
             journal = await self._journal(status.analysis, ns_of(status.since))
             fresh = await self._minutes(canary, names, status.frozen, journal, signals)
-            verdict = self._judge(status.frozen, journal, fresh, signals, ns_of(status.since))
+            verdict = await self._judge(status.frozen, journal, fresh, signals, ns_of(status.since))
             if fresh and not await asyncio.to_thread(journal.write, fresh, verdict):
-                verdict = self._judge(status.frozen, journal, (), signals, ns_of(status.since))
+                verdict = await self._judge(status.frozen, journal, (), signals, ns_of(status.since))
         except StoreUnavailableError as error:
             self._errors.labels("store").inc()
             log.warning("an analysis' minutes cannot be kept", canary=canary.path, error=str(error))
@@ -119,15 +119,14 @@ class Observer:
             self._journals[key] = journal
         return journal
 
-    def _judge(
+    async def _judge(
         self, frozen: Frozen, journal: Journal, fresh: tuple[Seen, ...], signals: Signals, start_ns: int
     ) -> Verdict:
         seen = [*journal.seen, *fresh]
         known_ns = seen[-1].start_ns + MINUTE_NS if seen else start_ns
         due_ns = max(start_ns, floor_minute(self._clock_ns() - GRACE_NS))
-        metrics = [metric.name for metric in frozen.policy.metrics]
-        signals = msgspec.structs.replace(signals, unattributed_share=unattributed_share(seen))
-        return decide(frozen.policy, Observation(start_ns, max(known_ns, due_ns), counts_of(seen, metrics), signals))
+        until_ns = max(known_ns, due_ns)
+        return await asyncio.to_thread(_verdict, frozen.policy, seen, signals, start_ns=start_ns, until_ns=until_ns)
 
     async def _minutes(
         self, canary: Canary, names: ArmNames, frozen: Frozen, journal: Journal, signals: Signals
@@ -192,6 +191,13 @@ class Observer:
             self._errors.labels("prometheus").inc()
             log.warning("a minute is missing", canary=canary.path, metric=metric, error=str(error))
             return None
+
+
+def _verdict(policy: Policy, seen: Sequence[Seen], signals: Signals, *, start_ns: int, until_ns: int) -> Verdict:
+    """The verdict on these minutes; over a long analysis it takes a good part of a tenth of a second."""
+    signals = msgspec.structs.replace(signals, unattributed_share=unattributed_share(seen))
+    counts = counts_of(seen, [metric.name for metric in policy.metrics])
+    return decide(policy, Observation(start_ns, until_ns, counts, signals))
 
 
 def _metrics(frozen: Frozen) -> Iterator[tuple[str, str]]:

@@ -1,5 +1,7 @@
 """Minutes are asked for when they are complete, kept once, and judged the same by whoever leads."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,9 @@ from model_reader import START, Told
 from model_world import FROZEN
 from prometheus_client import CollectorRegistry
 
-from monitor.canary.counts import MINUTE_NS, Decision, Reason, Signals
+from monitor.canary.counts import MINUTE_NS, Decision, Observation, Policy, Reason, Signals, Verdict
+from monitor.canary.decide import decide
+from monitor.canary.observe import observer as module
 from monitor.canary.observe.asking import ArmNames
 from monitor.canary.observe.freezing import freeze
 from monitor.canary.observe.history import History
@@ -97,6 +101,26 @@ async def test_more_than_a_hundredth_of_unknown_requests_is_inconclusive(store: 
     assert look is not None
     assert look.verdict is not None
     assert look.verdict.reason == Reason.UNATTRIBUTED
+
+
+async def test_the_loop_goes_on_while_a_verdict_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(policy: Policy, observation: Observation) -> Verdict:
+        loop.call_soon_threadsafe(begun.set)
+        assert may_end.wait(30), "the loop stands still"
+        return decide(policy, observation)
+
+    monkeypatch.setattr(module, "decide", slow)
+    async with asyncio.TaskGroup() as group:
+        reader = Told(GOOD, watermark=START + 14 * MINUTE_NS)
+        look = group.create_task(observer(reader, store).look(analysis(), NAMES, SIGNALS))
+        await begun.wait()
+        may_end.set()
+    found = await look
+    assert found is not None
+    assert found.verdict is not None
 
 
 async def test_who_tells_the_releases_apart_is_found_out(store: Store) -> None:
