@@ -10,7 +10,7 @@ from aiohttp import web
 
 from monitor.api import ParameterError
 from monitor.metric import STANDING, Kind, Metric
-from monitor.reading import SLOT_NS, WINDOW_NS, Amount, Answer, Known, Question, Reader
+from monitor.reading import SLOT_NS, WINDOW_NS, Amount, Answer, IncompleteError, Known, Question, Reader
 from monitor.series.quantile import mean, quantile
 from pipeline.auth import GRANT
 
@@ -94,7 +94,7 @@ async def _overview(
     watermark_ns = await reader.watermark_ns()
     stop_ns = watermark_ns // SLOT_NS * SLOT_NS
     questions = [question for one in known for question in _questions(one.metric, app, wanted, stop_ns)]
-    answers = await reader.ask_many(questions)
+    answers = await _ask_all(reader, questions, stop_ns)
     each = wanted.points + 1
     return {
         "app": app,
@@ -108,6 +108,21 @@ async def _overview(
             for number, one in enumerate(known)
         ],
     }
+
+
+async def _ask_all(reader: AsksMany, questions: Sequence[Question], stop_ns: int) -> list[Answer]:
+    """Ask what was found, and is complete, a moment ago.
+
+    Raises:
+        IncompleteError: It is not any more.
+    """
+    try:
+        answers = await reader.ask_many(questions)
+    except KeyError as gone:
+        raise IncompleteError(f"there is no metric {gone} any more") from gone
+    if any(answer.watermark_ns < stop_ns for answer in answers):
+        raise IncompleteError("the window is not complete any more: a shard has changed hands")
+    return answers
 
 
 def _questions(metric: Metric, app: str, wanted: Parameters, stop_ns: int) -> list[Question]:
