@@ -65,10 +65,24 @@ class Client:
             UsageError: A parameter is refused.
             ServerError: Any other refusal.
         """
+        async with self._sent("GET", path, parameters, None, silence_seconds=silence_seconds) as response:
+            yield response
+
+    async def post(self, path: str, body: bytes, *, silence_seconds: float) -> bytes:
+        """Send JSON; the whole answer. Raises what `get` does."""
+        async with self._sent("POST", path, [], body, silence_seconds=silence_seconds) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def _sent(
+        self, method: str, path: str, parameters: Parameters, body: bytes | None, *, silence_seconds: float
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        url = f"{self._target.url}{path}"
         try:
-            async with self._session.get(
-                f"{self._target.url}{path}", params=parameters, timeout=limits, allow_redirects=False
+            async with self._session.request(
+                method, url, params=parameters, data=body, headers=headers, timeout=limits, allow_redirects=False
             ) as response:
                 if response.status != HTTPStatus.OK:
                     raise await self._refusal(response)
@@ -83,6 +97,8 @@ class Client:
         status, service = response.status, self._target.service
         if status == 400:  # noqa: PLR2004 - HTTP's own numbers are clearer than names here
             return UsageError(f"the {service.name} refuses the request: {said or 'a parameter is wrong'}")
+        if status == 404 and service.tells_absent and said and not said.startswith("404"):  # noqa: PLR2004 - same
+            return ServerError(said)
         if status == 410:  # noqa: PLR2004 - same
             return GoneError(f"the {service.name} cannot go on from there ({status}{said and ': '}{said})")
         if status in _RETRIABLE:

@@ -35,12 +35,14 @@ class Service:
         variables: What its environment variables begin with: `<variables>_URL`, `<variables>_TOKEN`.
         label: What stands in place of the controller's `deis.` in its host's name.
         url: Where it is when nothing says.
+        tells_absent: Whether 404 with words is about what was asked for, and not about the address.
     """
 
     name: str
     variables: str
     label: str
     url: str
+    tells_absent: bool = False
 
 
 LOGGER: Final = Service(name="logger", variables="DEIS_LOGS", label="logs", url="http://127.0.0.1:8088")

@@ -5,7 +5,14 @@ higher ones::
 
     __main__               the process
     cli                    the command line; loads what follows only when a command needs it
-    autoscaling, metrics   what the commands do
-    cluster, shown         the API server: autoscalers that are there, one applied; metrics as text
-    autoscaler, known      an autoscaler as an object; what the monitor answers
+    canarycli              the same of canaries
+    options                options that several commands have
+    autoscaling, metrics,  what the commands do
+    canaries, approving
+    cluster                the API server: autoscalers that are there, one applied; canaries and a word on them
+    canarytext, graphtext  canaries as text
+    shown                  metrics as text
+    counted                recorded counts out of files
+    autoscaler, known,     an autoscaler as an object; what the monitor answers
+    judged
 """

@@ -1,22 +1,24 @@
 """The command line: read, check, then run. Whatever is wrong with it ends with status 2 before any request."""
 
 import asyncio
-import os
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from deis_logs.output import Stdout, note
-from deis_logs.profile import Service, Target, check_app, read_profile, resolve_target
+from deis_logs.profile import check_app
 from deis_telemetry.autoscaler import Autoscaler, Form
-
-PROGRAM: Final = "deis-telemetry"
-
-MONITOR: Final = Service(name="monitor", variables="DEIS_TELEMETRY", label="metrics", url="http://127.0.0.1:8089")
-"""What is asked about metrics and canaries."""
-
-_EVERY_SECONDS: Final = 5.0
+from deis_telemetry.canarycli import canaries, graph_command
+from deis_telemetry.options import (
+    EVERY_SECONDS,
+    PROGRAM,
+    AnyNamespace,
+    Json,
+    Kubeconfig,
+    TokenFile,
+    Url,
+    find_monitor,
+)
 
 app = typer.Typer(
     name=PROGRAM,
@@ -26,6 +28,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(canaries)
+app.command("graph")(graph_command)
 
 
 @app.callback()
@@ -44,23 +49,11 @@ Deployment = Annotated[str, typer.Option(metavar="NAME", help="What is scaled. D
 FormOption = Annotated[Form, typer.Option("--form", help="Which metrics API is asked.")]
 Apply = Annotated[bool, typer.Option("--apply", help="Apply it, in place of printing it.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not look for other autoscalers of the same pods.")]
-Kubeconfig = Annotated[Path | None, typer.Option(metavar="PATH", help="How the API server is reached.")]
 
-Url = Annotated[
-    str | None,
-    typer.Option(
-        envvar="DEIS_TELEMETRY_URL", show_envvar=False, metavar="URL", help="The monitor (DEIS_TELEMETRY_URL)."
-    ),
-]
-TokenFile = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="File that holds the token, in place of DEIS_TELEMETRY_TOKEN.")
-]
 OneMetric = Annotated[str, typer.Option("--metric", metavar="NAME", help="Only this metric.")]
 By = Annotated[str, typer.Option(metavar="LABELS", help="What series are told apart by, separated by commas.")]
 Window = Annotated[int, typer.Option(metavar="SECONDS", min=10, max=900, help="Of the values: a multiple of ten.")]
-AnyNamespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Only there. Default: any.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show it again every five seconds.")]
-Json = Annotated[bool, typer.Option("--json", help="What the monitor answers, for programs.")]
 
 
 @app.command("metrics")
@@ -81,14 +74,8 @@ def metrics_command(
     from deis_telemetry.metrics import Asked, show_metrics  # noqa: PLC0415 - 0.3 s, not for --help
 
     asked = Asked(app=check_app(app), namespace=namespace, metric=metric, by=by, window_seconds=window)
-    every_seconds = _EVERY_SECONDS if watch else None
+    every_seconds = EVERY_SECONDS if watch else None
     asyncio.run(show_metrics(target, asked, as_json=json, every_seconds=every_seconds))
-
-
-def find_monitor(*, url: str | None, token_file: Path | None) -> Target:
-    """Decide which monitor is asked; see `resolve_target`."""
-    profile = read_profile(os.environ, Path(os.environ.get("HOME") or "/"))
-    return resolve_target(url=url, token_file=token_file, env=os.environ, profile=profile, service=MONITOR)
 
 
 @app.command("hpa")

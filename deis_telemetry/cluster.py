@@ -1,4 +1,4 @@
-"""The API server, as far as the command needs it: autoscalers that are there, and one applied."""
+"""The API server, as far as the command needs it: autoscalers that are there, one applied; a word on a canary."""
 
 import os
 from collections.abc import AsyncIterator
@@ -11,10 +11,13 @@ from kubernetes.aio.client.api_client import ApiClient
 
 from deis_logs.errors import CliError, LostError
 from deis_telemetry.autoscaler import MANAGER, Autoscaler, object_of
+from deis_telemetry.judged import Status
 from pipeline.apiserver import IN_CLUSTER, asked, open_client, read_answer
 from pipeline.errors import KubernetesUnavailableError
 
 _AUTOSCALERS: Final = "/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+
+CANARIES: Final = "/apis/canary.deis.io/v1alpha1/namespaces/{namespace}/canaries"
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -33,6 +36,10 @@ class _Item(msgspec.Struct, frozen=True):
 
 class _List(msgspec.Struct, frozen=True):
     items: list[_Item] = []
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    status: Status = Status()
 
 
 def source_of(kubeconfig: Path | None) -> str:
@@ -81,5 +88,22 @@ async def apply(client: ApiClient, scaler: Autoscaler) -> None:
     query = [("fieldManager", MANAGER), ("fieldValidation", "Strict")]
     async with asked(
         client, path, method="PATCH", query=query, body=wanted, content_type="application/apply-patch+yaml"
+    ) as answer:
+        await answer.read()
+
+
+async def read_canary(client: ApiClient, namespace: str, name: str) -> Status:
+    """How a canary stands."""
+    async with asked(client, f"{CANARIES.format(namespace=namespace)}/{name}") as answer:
+        return read_answer(await answer.read(), _Judged).status
+
+
+async def annotate_canary(client: ApiClient, namespace: str, name: str, annotations: dict[str, str]) -> None:
+    """Set annotations of a canary; others stay."""
+    path = f"{CANARIES.format(namespace=namespace)}/{name}"
+    body = {"metadata": {"annotations": annotations}}
+    query = [("fieldManager", MANAGER)]
+    async with asked(
+        client, path, method="PATCH", query=query, body=body, content_type="application/merge-patch+json"
     ) as answer:
         await answer.read()
