@@ -36,7 +36,7 @@ from monitor.canary.resource.canary import Canary
 from monitor.canary.resource.duration import length_of
 from monitor.canary.resource.names import ABORT
 from monitor.canary.resource.spec import ActPolicy, Mode
-from monitor.canary.resource.status import DECIDED, CanaryStatus, Phase
+from monitor.canary.resource.status import DECIDED, CanaryStatus, Phase, Why
 from monitor.canary.saying import because, to_phase, with_verdict
 from monitor.canary.verified import looked_again
 from monitor.canary.world import World
@@ -312,7 +312,8 @@ def _back(canary: Canary, world: World, why: Lacking) -> Outcome:
     status = msgspec.structs.replace(canary.status, pending="", caused_by=world.ruling.caused_by)
     if canary.spec.policy == ActPolicy.DRY_RUN:
         return Outcome(to_phase(status, Phase.INCONCLUSIVE, "WouldRollBack", why.message))
-    return Outcome(to_phase(status, Phase.ROLLING_BACK, why.reason, why.message))
+    going = to_phase(status, Phase.ROLLING_BACK, why.reason, why.message)
+    return Outcome(msgspec.structs.replace(going, back=Why(going.reason, going.message)))
 
 
 def _gone(canary: Canary, world: World) -> Outcome | None:
@@ -364,7 +365,8 @@ def _rolling_back(canary: Canary, world: World, _: Verdict | None) -> Outcome:
     each = _next(canary, world)
     if each is not None:
         return _do(canary, world, each, waiting="NoWayBack")
-    return Outcome(to_phase(canary.status, Phase.ROLLED_BACK, canary.status.reason, canary.status.message))
+    why = canary.status.back or Why(canary.status.reason, canary.status.message)
+    return Outcome(to_phase(canary.status, Phase.ROLLED_BACK, why.reason, why.message))
 
 
 def _conflict(canary: Canary, world: World, reason: str, message: str) -> CanaryStatus:

@@ -169,6 +169,18 @@ class Restarted(msgspec.Struct, frozen=True):
     count: int
 
 
+class Why(msgspec.Struct, frozen=True):
+    """Why a release goes back: the status' own reason says meanwhile what that waits for.
+
+    Attributes:
+        reason: One word.
+        message: In a sentence.
+    """
+
+    reason: str
+    message: Text = ""
+
+
 class Said(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """The newest verdict.
 
@@ -225,6 +237,7 @@ class CanaryStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
         intent: What is being done.
         done: Ids of what was done in this analysis.
         keep_until: See `Phase.PROMOTED`.
+        back: Why it goes, or went, back.
         theirs: In a conflict, the hash of the template that was there: it is not judged.
         caused_by: The dependency whose rollback caused this one.
         verified: Dependencies' promotions that were told of already: `namespace/name@release`.
@@ -254,6 +267,7 @@ class CanaryStatus(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tr
     intent: Intent | None = None
     done: tuple[str, ...] = ()
     keep_until: datetime | None = None
+    back: Why | None = None
     theirs: str = ""
     caused_by: str = ""
     verified: tuple[str, ...] = ()

@@ -56,7 +56,8 @@ class Scripted:
 
     async def ask(self, question: Question) -> Answer:
         """See `Reader`."""
-        releases = self.told()["releases"]
+        wanted = question.match.get("release")
+        releases = {name: counts for name, counts in self.told()["releases"].items() if not wanted or name in wanted}
         minutes = (question.stop_ns - question.start_ns) / 60e9
         metric = Metric(question.metric, Kind.COUNTER, "", (), EDGES if "seconds" in question.metric else ())
         groups: dict[tuple[str, ...], Amount] = {}

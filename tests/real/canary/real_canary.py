@@ -79,9 +79,11 @@ class Bench:
         """A new one."""
         return self.api.namespace(f"shop-{uuid4().hex[:6]}")
 
-    def deploy(self, namespace: str, name: str, release: str, *, replicas: int = 3, track: str = "") -> None:
+    def deploy(
+        self, namespace: str, name: str, release: str, *, replicas: int = 3, track: str = "", app: str = "shop"
+    ) -> None:
         """Make a Deployment."""
-        selector = {"app.kubernetes.io/name": "shop", **({"track": track} if track else {})}
+        selector = {"app.kubernetes.io/name": app, **({"track": track} if track else {})}
         labels = {**selector, "app.kubernetes.io/version": release}
         pods = {"containers": [{"name": "web", "image": f"none:{release}"}], "terminationGracePeriodSeconds": 1}
         body = {

@@ -298,6 +298,18 @@ def test_what_is_unknown_goes_back_when_the_time_is_over_where_that_was_asked_fo
     assert model.read.phase == Phase.ROLLED_BACK
 
 
+def test_a_release_that_waits_for_those_that_go_back_first_says_in_the_end_why_it_went_itself() -> None:
+    model = two_deployments()
+    begin(model)
+    model.ruling = Ruling(after=("shop/web",))
+    model.look(BAD)
+    assert (model.read.phase, model.read.reason) == (Phase.ROLLING_BACK, "AfterDependents")
+    model.ruling = Ruling()
+    model.look(BAD)
+    assert (model.read.phase, model.read.reason) == (Phase.ROLLED_BACK, BAD.reason)
+    assert model.read.message == BAD.message
+
+
 def test_a_verdict_without_history_waits_for_a_person_and_an_old_approval_is_none() -> None:
     model = two_deployments()
     model.annotations["canary.deis.io/approve"] = "someone-else:rollback"
