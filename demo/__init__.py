@@ -4,6 +4,7 @@ Layers, lower ones know nothing of higher ones::
 
     containers     one container's log files: pieces, rotation, gzip, copytruncate, restart
     corpus         seeded generators of realistic lines; a corpus of a given size on disk
+    canaries       which of their releases are on trial
     apps           the apps of the demo: who writes what
     numbered       writers of numbered lines, and the check that each arrived once and in order
     stack          the services as processes of their own, for benchmarks, fault tests and tries by hand

@@ -5,11 +5,12 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from demo.containers import ContainerLog, next_restart, remove_dead_runs
-from demo.corpus import LineMaker, java_lines, json_lines, make_container, plain_lines, router_lines
+from demo.corpus import LineMaker, access_lines, java_lines, json_lines, make_container, plain_lines, router_lines
 from pipeline.cri import STDERR, STDOUT
 
 ROTATE_BYTES: Final = 256 * 1024
@@ -19,6 +20,18 @@ LABELS_FILE: Final = "labels.json"
 """Beside the pods' folders: what `AGENT_POD_LABELS` reads, in place of the API server."""
 
 RELEASE: Final = "v3"
+
+CHECKOUT: Final = "checkout"
+"""An app of which three releases run: two are on trial beside the stable one."""
+
+STABLE: Final = "v7"
+GOOD: Final = "v8"
+BAD: Final = "v9"
+
+_USUAL_ERRORS: Final = 0.005
+_BAD_ERRORS: Final = 0.05
+_REQUESTS_PER_SECOND: Final = 5.0
+"""To each pod."""
 
 _STDERR_RATIO: Final = 0.1
 _LONG_LINE_RATIO: Final = 0.002
@@ -35,6 +48,7 @@ class Workload:
         pods: How many pods.
         maker: What each writes.
         writes_per_second: How often each writes (a write is a line, or a stack trace).
+        release: Of these pods.
     """
 
     app: str
@@ -42,6 +56,7 @@ class Workload:
     pods: int
     maker: LineMaker
     writes_per_second: float
+    release: str = RELEASE
 
 
 def demo_lines(rng: random.Random, app: str, second: str) -> list[str]:
@@ -61,6 +76,10 @@ WORKLOADS: Final = (
     Workload("shop", "web", 2, java_lines, 4),
     Workload("api", "web", 2, json_lines, 15),
     Workload("router", "web", 1, router_lines, 40),
+    *(
+        Workload(CHECKOUT, "web", pods, partial(access_lines, error_ratio=ratio), _REQUESTS_PER_SECOND, release)
+        for release, pods, ratio in ((STABLE, 3, _USUAL_ERRORS), (GOOD, 1, _USUAL_ERRORS), (BAD, 1, _BAD_ERRORS))
+    ),
 )
 
 
@@ -74,10 +93,10 @@ class Writer:
 
     def __init__(self, root: Path, workload: Workload, *, replica: int, seed: int, rotate_bytes: int) -> None:
         # The names come from the seed alone: a later demo in the same folder goes on as the next run of these pods.
-        names = random.Random(f"{seed}/{workload.app}/{workload.process}/{replica}")
+        names = random.Random(f"{seed}/{workload.app}/{workload.process}/{workload.release}/{replica}")
         container = make_container(names, app=workload.app, process=workload.process)
         self.pod = f"{container.namespace}/{container.pod}"
-        self.labels = {"app": workload.app, "type": workload.process, "version": RELEASE, "heritage": "deis"}
+        self.labels = {"app": workload.app, "type": workload.process, "version": workload.release, "heritage": "deis"}
         self._run = next_restart(container.folder(root))
         remove_dead_runs(container.folder(root), before=self._run - 1)
         self._log = ContainerLog(root, container, restart=self._run, rotate_bytes=rotate_bytes)

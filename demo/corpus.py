@@ -40,6 +40,9 @@ _EVENTS: Final = (
 _PACKAGES: Final = ("com.example.shop", "org.springframework.web", "org.hibernate.engine", "io.netty.channel")
 _CLASSES: Final = ("OrderService", "CartController", "PaymentGateway", "SessionFilter", "EntityLoader", "Dispatcher")
 _CALLS: Final = ("handle", "process", "invoke", "doFilter", "load", "reserve", "submit", "lambda$run$0")
+_FAILED: Final = 500
+"""Statuses from here on are the server's fault."""
+
 _ERRORS: Final = ("IllegalStateException", "TimeoutException", "NullPointerException", "SQLTransientException")
 
 
@@ -99,6 +102,19 @@ def java_lines(rng: random.Random, app: str, second: str) -> list[str]:
         trace.append(f"\tat {frame}")
     trace.append(f"\t... {rng.randrange(10, 90)} more")
     return trace
+
+
+def access_lines(rng: random.Random, app: str, second: str, *, error_ratio: float) -> list[str]:
+    """One request as an app writes it itself; `error_ratio` of them failed."""
+    status = rng.choice((500, 502, 503)) if rng.random() < error_ratio else rng.choice((200, 200, 200, 201, 302, 404))
+    return [
+        (
+            f'{{"time":"{second}.{rng.randrange(1000):03d}Z","level":"{"error" if status >= _FAILED else "info"}",'
+            f'"event":"request","app":"{app}","method":"{rng.choice(_METHODS)}",'
+            f'"path":"/{rng.choice(_RESOURCES)}/{rng.getrandbits(18)}","status":{status},'
+            f'"bytes_sent":{rng.getrandbits(14)},"duration_ms":{rng.lognormvariate(3.2, 0.8):.2f}}}'
+        )
+    ]
 
 
 MAKERS: Final[tuple[LineMaker, ...]] = (router_lines, json_lines, java_lines, plain_lines)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from demo.apps import LABELS_FILE
+from demo.apps import BAD, CHECKOUT, GOOD, LABELS_FILE
+from demo.canaries import write_canaries
 from fluentd import agent
 from fluentd.settings import AgentSettings
 from logger import aggregator
@@ -27,6 +28,9 @@ from pipeline.errors import FatalError
 
 DEMO_POD_LOGS: Final = Path("var/demo/pods")
 """Where the demo writes, below the folder that the command is started in."""
+
+DEMO_CANARIES: Final = Path("var/demo/canaries")
+"""Where it says which releases are on trial, for the monitor, unless that is told of others."""
 
 STOP_SECONDS: Final = 25.0
 """All services have ended this long after they were told to: below Kubernetes' default grace period of 30 s."""
@@ -58,7 +62,10 @@ def make_plan() -> Plan:
     if demo:
         labels = settings.pod_labels or DEMO_POD_LOGS.absolute() / LABELS_FILE
         settings = settings.model_copy(update={"pod_logs": DEMO_POD_LOGS.absolute(), "pod_labels": labels})
-    return Plan(settings, LoggerSettings.load(), MonitorSettings.load(), demo)
+    monitor_settings = MonitorSettings.load()
+    if demo and monitor_settings.canary == "off" and "canaries" not in monitor_settings.model_fields_set:
+        monitor_settings = monitor_settings.model_copy(update={"canaries": DEMO_CANARIES.absolute()})
+    return Plan(settings, LoggerSettings.load(), monitor_settings, demo)
 
 
 async def run(plan: Plan, stopping: asyncio.Event) -> None:
@@ -117,6 +124,7 @@ def _first(group: BaseExceptionGroup[OSError]) -> OSError:
 
 async def _run_demo(stopping: asyncio.Event) -> None:
     DEMO_POD_LOGS.mkdir(parents=True, exist_ok=True)
+    write_canaries(DEMO_CANARIES)
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "demo", str(DEMO_POD_LOGS.absolute()))
     try:
         async with asyncio.TaskGroup() as group:
@@ -156,8 +164,19 @@ def guide(plan: Plan) -> str:
         f"  monitor     {monitor_url}/v1/metrics/{app}   /healthz /readyz /metrics",
         "",
         f"  In a second terminal:   ./deis-logs tail -a {app}",
+        f"                          ./deis-telemetry metrics {app}",
+        *_canary_guide(plan),
         "  Ctrl-C stops; the next start goes on from there.",
         "",
         "",
     ]
     return "\n".join(lines)
+
+
+def _canary_guide(plan: Plan) -> list[str]:
+    if not plan.demo or plan.monitor.canaries != DEMO_CANARIES.absolute():
+        return []
+    return [
+        f"{' ' * 26}./deis-telemetry canary list",
+        f"  Two releases of {CHECKOUT} are on trial: {BAD} is found bad within 6 minutes, {GOOD} passes within 10.",
+    ]

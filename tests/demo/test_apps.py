@@ -66,7 +66,7 @@ def test_every_pod_has_the_labels_that_deis_gives_in_a_file_that_the_agent_reads
     pods = {"/".join(folder.name.split("_")[:2]) for folder in tmp_path.iterdir() if folder.is_dir()}
     assert labels.keys() == pods
     assert {(of["app"], of["type"], of["version"]) for of in labels.values()} == {
-        (workload.app, workload.process, "v3") for workload in WORKLOADS
+        (workload.app, workload.process, workload.release) for workload in WORKLOADS
     }
 
 
