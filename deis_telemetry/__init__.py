@@ -1,4 +1,4 @@
-"""`deis-telemetry`, the operators' command: autoscalers by metrics, and what the monitor knows of an app.
+"""`deis-telemetry`, the operators' command: autoscalers by metrics, what the monitor knows of an app, and canaries.
 
 How a service is found and asked, and how a process ends, it has from `deis_logs`. Layers, lower ones know nothing of
 higher ones::
