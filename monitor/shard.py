@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import zstandard
 
-from monitor.attribution import KEEP_NS, Endpoints
+from monitor.attribution import AHEAD_NS, KEEP_NS, Endpoints
 from monitor.reading import SLOT_NS, WINDOW_NS, Question
 from monitor.rules.own import AppRules, read_own
 from monitor.rules.ruleset import RuleSet
@@ -59,7 +59,7 @@ class Counted:
         record_bytes: Their bytes, as they lie in the queue.
         skipped_records: Records that the queue dropped before they were read.
         undecodable: Records that are no pack known here, by reason; skipped.
-        statements: Statements about pods that were not taken in, by reason.
+        statements: Statements about pods that were not taken in, by reason; `ahead`: heartbeats.
         over_budget: Samples that went to `_overflow`, by namespace, app and metric.
         drops: Samples that are not everywhere, by metric.
         missing_bytes: Of lines, that have not come although later ones have; nothing is complete beyond for now.
@@ -166,12 +166,15 @@ class ShardMetrics:
         for record in records:
             body = self._decode(record)
             if isinstance(body, PackBody):
+                said_ns, body = body.heartbeat_ns, _believed(body, record)
                 times = self._times_after(body, record)
                 ticks = times.is_another_slot(self._book.times)
                 if taken and (ticks or body.pods):
                     ticks = False
                     break
                 self._accept(body, record, accepted)
+                if said_ns != body.heartbeat_ns:
+                    self._doubt(record)
                 decoded_bytes += len(body.data)
             else:
                 self._skip(record, body)
@@ -222,6 +225,11 @@ class ShardMetrics:
         if self._is_lost or joins:
             self._since_ns = max(self._since_ns, record.time_ns)
             self._is_lost = False
+
+    def _doubt(self, record: Record) -> None:
+        """Refuse windows that begin before a record of a node whose clock is far ahead: its lines are not in them."""
+        self._since_ns = max(self._since_ns, record.time_ns)
+        self._counted.statements["ahead"] += 1
 
     def _skip(self, record: Record, reason: str) -> None:
         """Go on after a record that is no pack."""
@@ -367,3 +375,10 @@ class ShardMetrics:
                     sets = b"".join(name for name, _ in names)
                     found.append(KnownPart(table.metric, sets, max(int(newest[row]) for _, row in names)))
             return tuple(found)
+
+
+def _believed(body: PackBody, record: Record) -> PackBody:
+    """A pack without its heartbeat if that is far ahead of the queue's clock: nothing is complete up to then."""
+    if body.heartbeat_ns <= record.time_ns + AHEAD_NS:
+        return body
+    return msgspec.structs.replace(body, heartbeat_ns=0)

@@ -45,7 +45,7 @@ _COUNTERS: Final[Sequence[tuple[str, str, Callable[[Counted], int]]]] = (
 
 _COUNTERS_BY: Final[Sequence[tuple[str, str, str, Callable[[Counted], Mapping[str, int]]]]] = (
     ("monitor_undecodable_records", "Records that are no pack, skipped.", "reason", lambda of: of.undecodable),
-    ("monitor_ignored_statements", "Statements about pods not taken in.", "reason", lambda of: of.statements),
+    ("monitor_ignored_statements", "Statements of agents not taken in.", "reason", lambda of: of.statements),
     ("monitor_unattributed_samples", "Samples that nobody known served.", "metric", lambda of: of.drops.unattributed),
     ("monitor_late_samples", "Samples too old for windows.", "metric", lambda of: of.drops.late),
     ("monitor_ahead_samples", "Samples too far in the future for windows.", "metric", lambda of: of.drops.ahead),

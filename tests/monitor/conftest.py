@@ -209,7 +209,7 @@ class Bench:
 
     def take(self, number: int, record: bytes) -> None:
         held = self.owning.shards[number]
-        held.metrics.take([Record(number, held.position, record, 1)])
+        held.metrics.take([Record(number, held.position, record, time.time_ns())])
         held.position = held.metrics.next_offset
 
     def shown(self) -> list[int]:

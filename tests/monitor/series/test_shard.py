@@ -174,7 +174,9 @@ def test_lines_too_old_or_too_far_ahead_are_in_totals_and_counted(feed: Any, mak
     assert samples(feed, window(stop_ns=NOW + 120 * MINUTE // SLOT_NS * SLOT_NS)) == 1
 
 
-def test_a_node_whose_clock_is_a_day_ahead_moves_no_windows(feed: Any, make: Any) -> None:
+def test_a_node_whose_clock_is_a_day_ahead_moves_no_windows_and_none_that_begins_before_is_complete(
+    feed: Any, make: Any
+) -> None:
     pod = make.pod("p")
     pod.write(NOW, "a")
     feed.send(pod.chunk(), heartbeat_ns=NOW)
@@ -183,7 +185,16 @@ def test_a_node_whose_clock_is_a_day_ahead_moves_no_windows(feed: Any, make: Any
     pod.write(NOW + 15 * SECOND, "a")
     feed.send(pod.chunk(), heartbeat_ns=NOW + 20 * SECOND)
     assert samples(feed, window()) == 2
-    assert feed.shard.part(window()).held_ns <= NOW
+    feed.restart()
+    assert feed.shard.part(window()).held_ns == NOW + 20 * SECOND
+    assert feed.shard.counted().statements == {"ahead": 2}
+
+
+def test_a_clock_that_was_ahead_for_a_while_holds_no_watermark_in_the_future(feed: Any) -> None:
+    for seconds, ahead_ns in ((0, 0), (1, 120 * MINUTE), (2, 0)):
+        feed.send(heartbeat_ns=NOW + seconds * SECOND + ahead_ns, time_ns=NOW + seconds * SECOND)
+    assert feed.shard.watermark_ns() == NOW + 2 * SECOND
+    assert feed.shard.part(window()).held_ns == NOW + SECOND
 
 
 def test_series_without_samples_are_forgotten_windows_sooner_than_totals(make: Any) -> None:
