@@ -13,7 +13,7 @@ from monitor.canary.resource.canary import Canary
 from monitor.canary.resource.names import INTENT
 from monitor.canary.resource.spec import Mode
 from monitor.canary.resource.status import Action, Intent
-from monitor.canary.world import Deployment, World
+from monitor.canary.world import Deployment, Release, World
 
 DEIS_SECONDS: Final = 1200
 """As long as the Deis controller may take for a rollback: its server ends a request then."""
@@ -120,12 +120,26 @@ def _asked_of_deis(intent: Intent, world: World) -> Found:
     ours = latest.owner == world.deis.user and latest.is_rollback
     same = target is not None and (latest.build, latest.config) == (target.build, target.config)
     if not (made_next and ours and same):
-        told = f"{latest.name} was made by {latest.owner} after {intent.before}: it is theirs"
-        return Found(State.CONFLICT, reason="Changed", message=told)
+        return _theirs(intent, world, latest)
     if latest.failed:
         told = f"Deis made {latest.name} out of {intent.after}, and could not deploy it"
         return Found(State.CONFLICT, reason="RollbackFailed", message=told)
     return Found(State.DONE)
+
+
+def _theirs(intent: Intent, world: World, latest: Release) -> Found:
+    """Somebody made a release meanwhile; it is left alone as it is deployed, so that is waited for.
+
+    Deis lists a release before it deploys it. What is noted as theirs is the template that is there: with the old one
+    noted, theirs would be judged when it comes.
+    """
+    coming = world.stable is not None and world.stable.names.release == intent.before and not latest.failed
+    waited = world.now - (intent.since or world.now)
+    if coming and waited < 2 * timedelta(seconds=DEIS_SECONDS):
+        told = f"{latest.name}, which {latest.owner} made, is being deployed"
+        return Found(State.WAIT, reason="Deploying", message=told)
+    told = f"{latest.name} was made by {latest.owner} after {intent.before}: it is theirs"
+    return Found(State.CONFLICT, reason="Changed", message=told)
 
 
 def _not_made(intent: Intent, world: World) -> Found:

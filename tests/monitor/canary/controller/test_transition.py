@@ -205,6 +205,39 @@ def test_somebody_who_rolls_back_by_hand_is_not_taken_for_us() -> None:
     assert model.read.phase == Phase.CONFLICT
 
 
+def test_a_release_that_is_listed_before_it_is_deployed_is_theirs_once_it_is_and_is_not_judged() -> None:
+    model = baseline()
+    begin(model)
+    model.lose_answers = True
+    model.look(BAD)
+    before = model.deployments["shop-web"]["spec"]["template"]
+    model.new_release("bob")
+    deployed = model.deployments["shop-web"]["spec"]["template"]
+    model.deploy("shop-web", before)
+    model.look(BAD)
+    assert (model.read.phase, model.read.reason) == (Phase.ROLLING_BACK, "Deploying")
+    model.deploy("shop-web", deployed)
+    for _ in range(3):
+        model.look(BAD)
+        model.wait(hours=1)
+    assert model.read.phase == Phase.CONFLICT
+    assert "bob" in model.read.message
+    assert len(model.posts) == 1
+
+
+def test_a_release_that_is_never_deployed_is_not_waited_for_without_end() -> None:
+    model = baseline()
+    begin(model)
+    model.lose_answers = True
+    model.look(BAD)
+    before = model.deployments["shop-web"]["spec"]["template"]
+    model.new_release("bob")
+    model.deploy("shop-web", before)
+    model.wait(hours=1)
+    model.look(BAD)
+    assert model.read.phase == Phase.CONFLICT
+
+
 def test_a_stable_deployment_that_somebody_changes_during_the_analysis_is_theirs() -> None:
     model = two_deployments()
     begin(model)
