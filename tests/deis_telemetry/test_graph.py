@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deis_telemetry.graphtext import dot_of, tree_of
@@ -59,6 +59,7 @@ def test_the_graph_of_the_monitor_is_printed(run: Callable[..., Any], monitor: A
     assert '"shop/web" -> "shop/api" [label="rollback"];' in run("graph", "--dot").out
 
 
+@example(name="\\", phase='"', policy='\\"')
 @given(name=st.text(max_size=20), phase=st.text(max_size=20), policy=st.text(max_size=20))
 def test_no_text_ends_a_string_of_dot(name: str, phase: str, policy: str) -> None:
     graph = Graph((node(name, phase),), (edge(name, name, policy),))
