@@ -111,6 +111,7 @@ class Endpoints:
         if not known_ns and len(self._nodes) >= MOST_NODES:
             self.dropped["nodes"] += 1
             return
+        heard_ns = self.known_ns(body.node)
         self._nodes[body.node] = said_ns
         for statement in body.pods:
             self._take(body.node, statement, said_ns, limit_ns=limit_ns)
@@ -118,7 +119,8 @@ class Endpoints:
             self._doubted.pop(body.node, None)
             here = {statement.uid for statement in body.pods if not statement.to_ns}
             for uid in sorted(self._open.get(body.node, {}).keys() - here):
-                self._end(self._open[body.node][uid], said_ns)
+                # Its end was not told: after the time known before, the address may have been anybody's.
+                self._end(self._open[body.node][uid], heard_ns)
 
     def miss(self) -> None:
         """Records are lost: no node's pods are known from here on, until it states them all."""

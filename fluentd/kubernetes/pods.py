@@ -195,7 +195,10 @@ class KnownPods:
         before = dict(self._pods)
         listed = {self._learn(pod) for pod in pods}
         for key in self._pods.keys() - listed:
-            self._lose(key)
+            stated = self._pods[key].stated
+            if stated is not None:
+                self._statements.lose(stated)
+            self._bury(key)
         if self._pods != before:
             self._note_change()
 
@@ -204,7 +207,10 @@ class KnownPods:
         before = self._pods.get(PodKey.of(pod.metadata))
         key = self._learn(pod)
         if deleted:
-            self._lose(key)
+            stated = self._pods[key].stated
+            if stated is not None:
+                self._statements.say(end(stated, time.time_ns()))
+            self._bury(key)
         if self._pods[key] != before:
             self._note_change()
 
@@ -237,10 +243,8 @@ class KnownPods:
     def _count(self, state: str) -> int:
         return sum(pod.state == state for pod in self._pods.values())
 
-    def _lose(self, key: PodKey) -> None:
+    def _bury(self, key: PodKey) -> None:
         pod = self._pods[key]
-        if pod.stated is not None:
-            self._statements.say(end(pod.stated, time.time_ns()))
         if not pod.gone_at:
             self._pods[key] = replace(pod, gone_at=time.monotonic(), stated=None)
 

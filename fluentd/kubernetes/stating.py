@@ -2,7 +2,8 @@
 
 A pod is at its addresses from when its network was ready, in whole seconds as kubelet writes it, until it is heard that
 it is gone. That end comes late, and does no harm: the next pod at an address begins before, and the one that began last
-counts. No runtime takes an address from a pod and has another one answer there within the same second.
+counts. No runtime takes an address from a pod and has another one answer there within the same second. Where
+nobody listened meanwhile, the next one may be gone as well: then it ends when pods were last known, `Statements.lose`.
 """
 
 from collections.abc import Iterable, Iterator

@@ -105,6 +105,14 @@ class Statements:
             self._first += 1
             self._dropped.labels("waiting").inc()
 
+    def lose(self, statement: PodStatement) -> None:
+        """A pod is not there any more, and nobody listened when it went: an end is said of times that are known."""
+        if known_ns := self._known_ns():
+            self.say(msgspec.structs.replace(statement, to_ns=max(known_ns, statement.from_ns), rules=None))
+        else:
+            self._live.pop(statement.uid, None)  # an agent that was started anew: all pods will be stated without it
+            self._all = None
+
     def voice(self, *, clock: Callable[[], float] = time.monotonic) -> "Voice":
         """What one more partition hears, from now on."""
         made = Voice(self, first=self._first + len(self._log), clock=clock)

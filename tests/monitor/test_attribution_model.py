@@ -64,6 +64,7 @@ class Agent:
         self._world = world
         self.stated = dict(memory)
         self.connected = False
+        self.listens = False
         self.known_ns = 0
         self._statements = Statements(registry=CollectorRegistry(), now_ns=lambda: world.now * S)
         self._statements.attend(lambda: self.known_ns)
@@ -72,6 +73,7 @@ class Agent:
     def look(self) -> None:
         """Hear of all pods, if there is a connection."""
         if not self.connected:
+            self.listens = False
             return
         now_ns = self._world.now * S
         for uid, (ip, release, since) in self._world.pods.items():
@@ -82,8 +84,11 @@ class Agent:
             self.stated[uid] = now
             self._say(news)
         for uid in self.stated.keys() - self._world.pods.keys():
-            self._say([end(self.stated.pop(uid), now_ns)])
-        self.known_ns = now_ns
+            if self.listens:
+                self._say([end(self.stated.pop(uid), now_ns)])
+            else:
+                self._statements.lose(self.stated.pop(uid))
+        self.known_ns, self.listens = now_ns, True
 
     def _say(self, news: list[PodStatement] | tuple[PodStatement, ...]) -> None:
         for statement in news:
@@ -107,7 +112,7 @@ class Play:
         self.world = World()
         self.endpoints = Endpoints()
         self._agent = Agent(self.world, {})
-        self._agent.connected = True
+        self._agent.connected = self._agent.listens = True
         self._memory: dict[str, PodStatement] = {}
         self._sent: list[PackBody] = []
 

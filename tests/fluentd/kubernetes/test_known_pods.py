@@ -3,12 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
 from fluentd.files.discovery import Place
 from fluentd.kubernetes import pods as known_pods
-from fluentd.kubernetes.facts import MIRROR, Pod, PodMeta
+from fluentd.kubernetes.facts import MIRROR, Pod, PodMeta, PodStatus
 from fluentd.kubernetes.naming import Naming
 from fluentd.kubernetes.pods import KnownPods
 from fluentd.lanes.statements import Statements
@@ -29,12 +30,13 @@ class Trial:
         self.now = 1000.0
         self.changes = 0
         self.registry = CollectorRegistry()
+        self.statements = Statements(registry=self.registry)
         self.known = KnownPods(
             naming=Naming("node-1"),
             selection=Selection(LabelSelector("heritage=deis"), namespaces, "deis"),
             fallback=NameRules("node-1"),
             wait_seconds=3.0,
-            statements=Statements(registry=self.registry),
+            statements=self.statements,
             changed=self._change,
             registry=self.registry,
         )
@@ -160,6 +162,17 @@ def test_a_pod_that_a_list_does_not_have_is_gone_and_one_that_it_has_is_not(tria
     trial.known.retain([])
     assert trial.origin().release == "v1"
     assert trial.origin(replace(PLACE, uid="uid-2")).release == ""
+
+
+def test_a_pod_that_a_list_does_not_have_was_there_for_as_long_as_that_is_known(trial: Trial) -> None:
+    here = msgspec.structs.replace(pod(), status=PodStatus(pod_ip="10.0.0.1"))
+    trial.statements.attend(lambda: 10**10)  # long ago
+    voice = trial.statements.voice()
+    trial.known.replace([here])
+    trial.known.replace([])
+    told = [one for part in voice.news(beats=True) for one in part.statements]
+    assert [one.to_ns == one.from_ns for one in told] == [False, True], "it came later than what is known"
+    assert trial.statements.all() == ()
 
 
 def test_a_pod_without_files_yet_is_remembered_for_a_while(trial: Trial) -> None:

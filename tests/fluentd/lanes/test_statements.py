@@ -90,6 +90,22 @@ def test_what_ended_is_not_among_all_and_is_told_before(trial: Trial) -> None:
     assert uids(voice.news(beats=True)) == [("a a", False), ("b", True)]
 
 
+def test_a_pod_that_went_while_nobody_listened_is_there_for_as_long_as_that_is_known(trial: Trial) -> None:
+    trial.known_ns = 5
+    voice = trial.voice()
+    trial.statements.say(said("a"))
+    trial.statements.lose(said("a"))
+    told = voice.news(beats=True)
+    assert [(one.uid, one.to_ns) for part in told for one in part.statements] == [("a", 0), ("a", 5)]
+
+
+def test_a_pod_that_went_before_an_agents_start_is_not_among_all(trial: Trial) -> None:
+    trial.statements.say(said("a"))
+    trial.statements.say(said("b"))
+    trial.statements.lose(said("a"))
+    assert [one.uid for one in trial.statements.all()] == ["b"]
+
+
 def test_rules_go_with_changes_and_every_ten_minutes(trial: Trial) -> None:
     voice, trial.known_ns = trial.voice(), 7
     trial.statements.say(said("a", rules="text"))
