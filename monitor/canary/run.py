@@ -229,5 +229,7 @@ async def judge_folder(
     observer = Observer(reader=reader, store=store, prometheus=None, registry=registry, clock_ns=time.time_ns)
     metrics = CanaryMetrics(registry)
     judge = FolderJudge(settings.canaries, reader=reader, observer=observer, metrics=metrics)
+    with suppress(StoreUnavailableError):  # the next start does it
+        await asyncio.to_thread(sweep, store, now_ns=time.time_ns())
     with board.showing(judge.canaries), metrics.showing(judge.known):
         await judge.run(stopping, every_seconds=settings.canary_seconds)

@@ -1,5 +1,6 @@
 """Canaries of files: judged as all are, shown, and never acted on."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +19,15 @@ from prometheus_client import CollectorRegistry
 from monitor.canary.board import Board
 from monitor.canary.counts import MINUTE_NS
 from monitor.canary.folder import FILE_BYTES, FolderJudge, described
+from monitor.canary.observe.journal import KEPT_NS, PREFIX, Journal
 from monitor.canary.observe.observer import Observer
-from monitor.canary.observe.rows import moment_of
+from monitor.canary.observe.rows import Seen, moment_of
 from monitor.canary.resource.canary import InvalidCanaryError
 from monitor.canary.resource.spec import ActPolicy
 from monitor.canary.resource.status import CanaryStatus, Phase
+from monitor.canary.run import judge_folder
 from monitor.canary.selfmetrics import CanaryMetrics
+from monitor.canary.settings import CanarySettings
 from monitor.canary.simulate import read_json
 from monitor.canary.views import canary_routes
 from pipeline.auth import EVERYTHING, GRANT, Grant
@@ -224,3 +228,15 @@ async def test_how_it_stands_and_how_it_ended_are_metrics(tmp_path: Path) -> Non
     ended = {**known, "decision": "would-rollback"}
     assert judged.registry.get_sample_value("monitor_canary_decisions_total", ended) == 1
     assert judged.registry.get_sample_value("monitor_canary_resources") is None
+
+
+async def test_analyses_that_are_too_old_are_deleted_at_the_start(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path), directory="monitor")
+    long_ago = START - 2 * KEPT_NS
+    assert Journal.of_analysis(store, "shop/web/2@1", long_ago).write((Seen(long_ago),), None)
+    assert list(store.folders(PREFIX))
+    settings = CanarySettings(MONITOR_CANARIES=tmp_path / "canaries")  # type: ignore[call-arg]
+    stopping, board = asyncio.Event(), Board(store)
+    stopping.set()
+    await judge_folder(settings, Told(GOOD), store, stopping, registry=CollectorRegistry(), board=board)
+    assert not list(store.folders(PREFIX))
