@@ -10,7 +10,7 @@ from urllib.parse import quote
 from rich.console import Console
 
 from deis_logs.client import Client, connect
-from deis_logs.errors import LostError
+from deis_logs.errors import LostError, ServerError
 from deis_logs.output import STDOUT, Stdout, is_terminal, note
 from deis_logs.profile import Target
 from deis_telemetry.canarytext import line_of, lines_of, look_of, table_of
@@ -22,7 +22,7 @@ _SILENCE_SECONDS: Final = 30.0
 _WORK_SECONDS: Final = 120.0
 _WIDE: Final = 200
 _PATIENCE: Final = 60
-"""Times in a row that the monitor may not answer while it is asked again: it may be replaced meanwhile."""
+"""Times in a row that a canary that was seen may not be told of: the monitor may be replaced meanwhile."""
 
 _OF_DECISION: Final = {"promotable": 0, "rollback": BAD_STATUS}
 
@@ -62,14 +62,14 @@ async def watch_canary(target: Target, path: str, *, every_seconds: float, progr
 
     Raises:
         LostError: The monitor did not answer at first, or for long.
-        ServerError: There is no such canary.
+        ServerError: There is no such canary, at first or for long.
     """
     said, lost = "", 0
     async with connect(target) as client:
         while True:
             try:
                 canary = read(await _got(client, _at(path)), Canary)
-            except LostError as error:
+            except (LostError, ServerError) as error:  # one that starts knows of no canary yet
                 lost += 1
                 if not said or lost > _PATIENCE:
                     raise

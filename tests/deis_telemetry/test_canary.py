@@ -153,8 +153,24 @@ def test_a_watch_outlives_a_monitor_that_is_away_for_a_while(run: Run, monitor: 
     assert outcome.err.count("asking again") == 1
 
 
-def test_a_watch_does_not_wait_for_ever(run: Run, monitor: Any, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_outlives_a_monitor_that_knows_of_no_canary_yet(run: Run, monitor: Any, quick: None) -> None:
+    monitor.canaries = [[canary()], [], [], [with_phase(Phase.ROLLED_BACK, "Evidence")]]
+    outcome = run("canary", "watch", "shop/web")
+    assert outcome.status == 3
+    assert outcome.err.count("there is no canary 'shop/web'; asking again") == 1
+
+
+def test_a_watch_of_one_that_was_deleted_ends(
+    run: Run, monitor: Any, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(canaries, "_PATIENCE", 2)
+    monitor.canaries = [[canary()], []]
+    outcome = run("canary", "watch", "shop/web")
+    assert outcome.status == 1
+    assert outcome.err.splitlines()[-1] == "deis-telemetry: there is no canary 'shop/web'"
+
+
+def test_a_watch_of_a_monitor_that_never_answered_ends_at_once(run: Run, monitor: Any, quick: None) -> None:
     monitor.unavailable = 1
     outcome = run("canary", "watch", "shop/web")
     assert outcome.status == 1  # it never answered: --url may be wrong
