@@ -15,7 +15,7 @@ from monitor.canary.change import Change
 from monitor.canary.counts import Decision, MetricPolicy, Policy, Reason, Signals, Verdict
 from monitor.canary.resource.canary import Canary, canary_of, with_status
 from monitor.canary.resource.spec import Attribution
-from monitor.canary.resource.status import CanaryStatus, Frozen
+from monitor.canary.resource.status import CanaryStatus, Frozen, Phase
 from monitor.canary.transition import Outcome, advance
 from monitor.canary.world import DeisFacts, Deployment, Release, Ruling, World, old_templates
 
@@ -254,3 +254,21 @@ def baseline(**spec: Any) -> Model:
     model.deploy("shop-web", template("v1", image="b1", deis="shop"), selector=selector)
     model.new_release("ann")
     return model
+
+
+BAD, GOOD, SO_FAR = (verdict(each) for each in (Decision.ROLLBACK, Decision.PROMOTABLE, Decision.CONTINUE))
+
+
+def begin(model: Model) -> None:
+    """Let an analysis begin."""
+    model.look()
+    model.wait(seconds=1)
+    model.look(SO_FAR)
+    assert model.read.phase == Phase.PROGRESSING, model.read
+    assert model.read.since is not None
+
+
+def judged(model: Model) -> None:
+    """Let the only step be over, with a good verdict."""
+    model.wait(minutes=15)
+    model.look(GOOD)
