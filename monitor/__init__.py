@@ -2,20 +2,14 @@
 
 Layers, lower ones know nothing of higher ones::
 
-    metric, reading            what rules give and series keep; questions about windows of it
-    attribution (stays, ownrules)  who was at an address when, and what rules apps have
-    rules                      lines to samples
-    series                     samples to totals and windows
-    shard (shardstate)         one shard: records in; totals, answers and a state out
-    states                     states of shards in the store
-    held, owning               which shards are ours, and which of them may be shown
-    intake, writing, lag       records into shards; shards into states; how far the queue has grown
-    shown, exposition, scrape  shards as metrics
-    peerswire, answering       what other monitors ask, and what is answered
-    peers                      questions over all shards
-    nodes, suspects            nodes that are gone
-    meaning, values            windows as the values that people decide by
-    hpa, canary                who decides: autoscalers, canaries
-    api, overview              HTTP
-    monitor                    all of it, put together
+    monitor           all of it, put together
+    hpa, canary       who decides: autoscalers, canaries
+    scraping          shards as metrics
+    answers           questions over all shards, of people and other monitors, over HTTP
+    shards            records in; totals, answers and states out; which of them are ours
+    pods              who was at an address when; nodes that are gone
+    series            samples to totals and windows
+    rules             lines to samples
+    values, meaning   windows as the values that people decide by
+    reading, metric   questions about windows; what rules give and series keep
 """

@@ -24,28 +24,28 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from monitor.answering import Answering
-from monitor.api import build_api
+from monitor.answers.answering import Answering
+from monitor.answers.api import build_api
+from monitor.answers.overview import overview_route
+from monitor.answers.peers import GroupReader
 from monitor.canary import run as canaries
 from monitor.canary.board import Board
 from monitor.canary.trying import Trying
 from monitor.canary.views import canary_routes
 from monitor.hpa import server as hpa
-from monitor.intake import Intake
-from monitor.lag import Ends
-from monitor.nodes import GoneNodes
-from monitor.overview import overview_route
-from monitor.owning import Owning
-from monitor.peers import GroupReader
+from monitor.pods.nodes import GoneNodes
 from monitor.rules.ruleset import RuleSet
-from monitor.scrape import Scrape
+from monitor.scraping.scrape import Scrape
 from monitor.selfmetrics import SelfMetrics
 from monitor.series.limits import Limits
 from monitor.settings import MonitorSettings
-from monitor.shard import ShardMetrics
-from monitor.states import States
-from monitor.suspects import suspects
-from monitor.writing import Writing
+from monitor.shards.intake import Intake
+from monitor.shards.lag import Ends
+from monitor.shards.owning import Owning
+from monitor.shards.shard import ShardMetrics
+from monitor.shards.states import States
+from monitor.shards.suspects import suspects
+from monitor.shards.writing import Writing
 from pipeline.apiserver import check_source, open_client
 from pipeline.errors import SettingsError
 from pipeline.members import Members

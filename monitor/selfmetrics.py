@@ -8,7 +8,7 @@ _REASONS: Final = ("unreadable", "unwritten")
 
 
 class SelfMetrics:
-    """Counters of this process; those of a shard go with the shard, see `monitor.shard.Counted`.
+    """Counters of this process; those of a shard go with the shard, see `monitor.shards.shard.Counted`.
 
     Args:
         registry: Where they are registered.

@@ -5,8 +5,8 @@ from operator import attrgetter
 
 import numpy as np
 
-from monitor.attribution import Endpoints
 from monitor.metric import OVERFLOW, STANDING, Kind, LabelSet, Metric
+from monitor.pods.attribution import Endpoints
 from monitor.reading import SLOT_NS, Question
 from monitor.series.book import Book
 from monitor.series.budget import Budget

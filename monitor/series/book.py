@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from monitor.attribution import Endpoints
 from monitor.metric import LabelSet, Metric, Samples
+from monitor.pods.attribution import Endpoints
 from monitor.reading import SLOT_NS
 from monitor.series.arrival import Arrival, arrivals_of, order_of
 from monitor.series.budget import Budget

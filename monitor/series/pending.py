@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from monitor.attribution import Endpoints
 from monitor.metric import UNKNOWN, LabelSet
+from monitor.pods.attribution import Endpoints
 from monitor.series.cells import F64, I64
 from monitor.series.limits import Limits
 from monitor.series.totals import Trace

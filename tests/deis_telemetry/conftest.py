@@ -14,7 +14,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from deis_telemetry.__main__ import main
-from monitor.api import build_api
+from monitor.answers.api import build_api
 from monitor.canary.board import Board
 from monitor.canary.resource.canary import Canary
 from monitor.canary.trying import Trying

@@ -24,7 +24,7 @@ from monitor.reading import Answer, Known, Question
 from monitor.rules.ruleset import RuleSet
 from monitor.series.answer import merge
 from monitor.series.limits import Limits
-from monitor.shard import ShardMetrics
+from monitor.shards.shard import ShardMetrics
 from pipeline.chunk import Chunk, Origin
 from pipeline.cri import format_time
 from pipeline.pack import encode_pack

@@ -13,14 +13,15 @@ import zstandard
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from monitor import intake, monitor
-from monitor.owning import Owning
+from monitor import monitor
 from monitor.rules.ruleset import RuleSet
 from monitor.selfmetrics import SelfMetrics
 from monitor.series.limits import Limits
 from monitor.settings import MonitorSettings
-from monitor.shard import ShardMetrics
-from monitor.states import States
+from monitor.shards import intake
+from monitor.shards.owning import Owning
+from monitor.shards.shard import ShardMetrics
+from monitor.shards.states import States
 from pipeline.chunk import Chunk, Origin
 from pipeline.cri import format_time
 from pipeline.pack import encode_pack

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.attribution import AHEAD_NS, Endpoints, EndpointsState, Served
+from monitor.pods.attribution import AHEAD_NS, Endpoints, EndpointsState, Served
 from pipeline.pack import PackBody
 from pipeline.podstatement import PodStatement
 

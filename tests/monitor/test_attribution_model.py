@@ -17,7 +17,7 @@ from fluentd.kubernetes.facts import Pod
 from fluentd.kubernetes.naming import Names
 from fluentd.kubernetes.stating import end, restate
 from fluentd.lanes.statements import Statements, Voice
-from monitor.attribution import Endpoints, EndpointsState
+from monitor.pods.attribution import Endpoints, EndpointsState
 from pipeline.pack import PackBody
 from pipeline.podstatement import PodStatement
 

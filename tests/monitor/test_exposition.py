@@ -9,11 +9,11 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from monitor.exposition import ShardsCollector
 from monitor.metric import Kind, LabelSet, Metric
+from monitor.scraping.exposition import ShardsCollector
+from monitor.scraping.shown import Shown
 from monitor.series.totals import Totals, Trace
-from monitor.shard import Counted
-from monitor.shown import Shown
+from monitor.shards.shard import Counted
 
 SECOND = 1_000_000_000
 REQUESTS = Metric("app_requests", Kind.COUNTER, "Requests.", ("source", "code"))

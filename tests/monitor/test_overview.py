@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from monitor.answers.overview import PATH, overview_route
 from monitor.metric import Kind, Metric
-from monitor.overview import PATH, overview_route
 from monitor.reading import SLOT_NS, Amount, Answer, IncompleteError, Known, Question
 from pipeline.auth import EVERYTHING, GRANT
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.owning import NAMED_SETTLE_SECONDS, SETTLE_SECONDS
+from monitor.shards.owning import NAMED_SETTLE_SECONDS, SETTLE_SECONDS
 from pipeline.errors import FormatError, OffsetOutOfRangeError, QueueUnavailableError
 
 

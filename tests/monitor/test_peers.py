@@ -10,18 +10,18 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from monitor.answering import Answering
-from monitor.api import build_api
-from monitor.held import Held
-from monitor.overview import overview_route
-from monitor.peers import GroupReader
-from monitor.peerswire import ASK, Asked, Said, decode, encode
+from monitor.answers.answering import Answering
+from monitor.answers.api import build_api
+from monitor.answers.overview import overview_route
+from monitor.answers.peers import GroupReader
+from monitor.answers.peerswire import ASK, Asked, Said, decode, encode
 from monitor.reading import SLOT_NS, IncompleteError, Question
 from monitor.rules.ruleset import RuleSet
 from monitor.selfmetrics import SelfMetrics
 from monitor.series.limits import Limits
 from monitor.settings import MonitorSettings
-from monitor.shard import ShardMetrics
+from monitor.shards.held import Held
+from monitor.shards.shard import ShardMetrics
 from pipeline.errors import FormatError
 from pipeline.members import Members
 from pipeline.queue import Record

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from monitor import scrape as scraping
-from monitor.lag import Ends
-from monitor.owning import SETTLE_SECONDS
-from monitor.scrape import Scrape
-from monitor.suspects import SILENT_NS, suspects
+from monitor.scraping import scrape as scraping
+from monitor.scraping.scrape import Scrape
+from monitor.shards.lag import Ends
+from monitor.shards.owning import SETTLE_SECONDS
+from monitor.shards.suspects import SILENT_NS, suspects
 
 BACK = SETTLE_SECONDS + 0.1
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.states import States
+from monitor.shards.states import States
 from pipeline.errors import FormatError
 from pipeline.store import Store
 

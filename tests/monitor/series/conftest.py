@@ -13,7 +13,7 @@ import zstandard
 
 from monitor.metric import UNKNOWN, Exemplar, Kind, LabelSet, Metric, Samples
 from monitor.series.limits import Limits
-from monitor.shard import ShardMetrics
+from monitor.shards.shard import ShardMetrics
 from pipeline.chunk import Chunk, Flag, Origin
 from pipeline.lines.batch import Batch
 from pipeline.pack import encode_pack

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor import shardstate
 from monitor.series.state import book_of
-from monitor.shardstate import State
+from monitor.shards import shardstate
+from monitor.shards.shardstate import State
 from pipeline.errors import FormatError
 
 SECOND = 1_000_000_000

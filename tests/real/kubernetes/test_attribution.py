@@ -20,11 +20,11 @@ import zstandard
 from demo.containers import Container
 from demo.stack import pause
 from fluentd.lanes.statements import PATIENCE_NS
-from monitor.attribution import Endpoints, EndpointsState
+from monitor.pods.attribution import Endpoints, EndpointsState
 from monitor.reading import SLOT_NS
 from monitor.rules.ruleset import RuleSet
 from monitor.series.limits import Limits
-from monitor.shard import ShardMetrics
+from monitor.shards.shard import ShardMetrics
 from pipeline.pack import PackBody, chunks_of, decode_pack
 from pipeline.queue import Record, open_consumer
 

@@ -10,7 +10,7 @@ from real_kubernetes import Pods
 from real_proxy import proxied
 
 from demo.controlplane import ControlPlane, token
-from monitor.nodes import HOLDS_SECONDS, GoneNodes
+from monitor.pods.nodes import HOLDS_SECONDS, GoneNodes
 from pipeline.apiserver import open_client
 
 pytestmark = [pytest.mark.slow, pytest.mark.real]

@@ -9,8 +9,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CollectorRegistry, Counter
 
-from monitor.answering import Answering
-from monitor.peerswire import ASK, Asked, decode, encode
+from monitor.answers.answering import Answering
+from monitor.answers.peerswire import ASK, Asked, decode, encode
 from monitor.reading import IncompleteError
 from monitor.settings import MonitorSettings
 from pipeline.auth import GRANT, Access, Secret, check_tokens

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import zstandard
 
-from monitor.attribution import AHEAD_NS, KEEP_NS, Endpoints
+from monitor.pods.attribution import AHEAD_NS, KEEP_NS, Endpoints
 from monitor.reading import SLOT_NS, WINDOW_NS, Question
 from monitor.rules.own import AppRules, read_own
 from monitor.rules.ruleset import RuleSet
@@ -28,7 +28,7 @@ from monitor.series.state import book_of, state_of
 from monitor.series.table import NEWEST
 from monitor.series.times import Times
 from monitor.series.totals import Totals
-from monitor.shardstate import State, decode, encode
+from monitor.shards.shardstate import State, decode, encode
 from pipeline.errors import FormatError
 from pipeline.limits import MIB
 from pipeline.lines.accept import Progress, check_pack

@@ -6,8 +6,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
-from monitor.held import Held
-from monitor.owning import Owning
+from monitor.shards.held import Held
+from monitor.shards.owning import Owning
 from pipeline.errors import OffsetOutOfRangeError, QueueUnavailableError
 from pipeline.failpoints import failpoint
 from pipeline.queue import GroupConsumer, Record

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from monitor.owning import Owning
+from monitor.shards.owning import Owning
 
 SILENT_NS: Final = 30_000_000_000
 """A node that is so far behind the newest one is worth a question. Agents send heartbeats every second or so."""

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from monitor.shard import ShardMetrics
+from monitor.shards.shard import ShardMetrics
 
 
 @dataclass(slots=True)

@@ -22,10 +22,10 @@ from typing import Final
 
 import structlog
 
-from monitor.held import Held
 from monitor.selfmetrics import SelfMetrics
-from monitor.shard import ShardMetrics
-from monitor.states import States
+from monitor.shards.held import Held
+from monitor.shards.shard import ShardMetrics
+from monitor.shards.states import States
 from pipeline.errors import FormatError, OffsetOutOfRangeError, QueueUnavailableError, StoreUnavailableError
 from pipeline.queue import Assignment, GroupConsumer
 from pipeline.service import Health

@@ -11,12 +11,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from monitor.exposition import ShardsCollector
-from monitor.held import Held
-from monitor.lag import Ends
-from monitor.owning import Owning
+from monitor.scraping.exposition import ShardsCollector
+from monitor.scraping.shown import Shown
 from monitor.selfmetrics import SelfMetrics
-from monitor.shown import Shown
+from monitor.shards.held import Held
+from monitor.shards.lag import Ends
+from monitor.shards.owning import Owning
 from pipeline.errors import QueueUnavailableError
 
 log = structlog.get_logger()

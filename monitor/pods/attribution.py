@@ -1,10 +1,8 @@
 """Which pod was at an address at a time: what the agents' statements about pods add up to.
 
-Addresses are used again: of the stays at an address (see `monitor.stays`), the one that began last at or before the
-time asked for counts; if that has ended, nobody was there. Nothing is guessed: of a time that the pod's node has not
-spoken for yet, nothing is known.
-
-Pure, and a function of the records in their order: packs that come twice, or again after newer ones, change nothing.
+Addresses are used again: of the stays at an address (see `monitor.pods.stays`), the one that began last at or before
+the time asked for counts; if that has ended, nobody was there. Nothing is guessed: of a time that the pod's node has
+not spoken for yet, nothing is known.
 """
 
 import sys
@@ -14,8 +12,8 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Final
 
-from monitor.ownrules import OwnRules, Place
-from monitor.stays import EVER, EndpointsState, Served, Stay, find_stay
+from monitor.pods.ownrules import OwnRules, Place
+from monitor.pods.stays import EVER, EndpointsState, Served, Stay, find_stay
 from pipeline.pack import PackBody
 from pipeline.podstatement import PodStatement, split_upstream
 

@@ -1,9 +1,9 @@
 """What the shards that are held here know: for this monitor's own questions, and for those of others."""
 
-from monitor.held import Held
-from monitor.owning import Owning
-from monitor.peerswire import LOADING, MOVED, RULES, Asked, OfShard, Said
+from monitor.answers.peerswire import LOADING, MOVED, RULES, Asked, OfShard, Said
 from monitor.series.part import encode_known, encode_part
+from monitor.shards.held import Held
+from monitor.shards.owning import Owning
 from pipeline.threads import Threads
 
 

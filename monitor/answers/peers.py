@@ -14,8 +14,8 @@ from collections.abc import Set as AbstractSet
 
 import structlog
 
-from monitor.answering import Answering
-from monitor.peerswire import ASK, AWAY, MOVED, REASONS, Asked, OfShard, Said, decode, encode
+from monitor.answers.answering import Answering
+from monitor.answers.peerswire import ASK, AWAY, MOVED, REASONS, Asked, OfShard, Said, decode, encode
 from monitor.reading import Answer, IncompleteError, Known, Question
 from monitor.selfmetrics import SelfMetrics
 from monitor.series.answer import merge, merge_known

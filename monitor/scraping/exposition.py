@@ -15,8 +15,8 @@ from prometheus_client.utils import floatToGoString
 
 from monitor.metric import STANDING, Kind, LabelSet
 from monitor.metric import Metric as Definition
+from monitor.scraping.shown import Shown, own_families
 from monitor.series.totals import Totals, Trace
-from monitor.shown import Shown, own_families
 
 _NS: Final = 1_000_000_000
 

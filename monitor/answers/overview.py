@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
-from monitor.api import ParameterError
+from monitor.answers.api import ParameterError
 from monitor.metric import STANDING, Kind, Metric
 from monitor.reading import SLOT_NS, WINDOW_NS, Amount, Answer, IncompleteError, Known, Question, Reader
 from monitor.series.quantile import mean, quantile

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from monitor.attribution import EndpointsState
 from monitor.metric import Metric
+from monitor.pods.attribution import EndpointsState
 from monitor.series.state import BookState
 from pipeline.errors import FormatError
 

@@ -10,10 +10,10 @@ from typing import Final
 
 import structlog
 
-from monitor.held import Held
-from monitor.owning import Owning
 from monitor.selfmetrics import SelfMetrics
-from monitor.states import States
+from monitor.shards.held import Held
+from monitor.shards.owning import Owning
+from monitor.shards.states import States
 from pipeline.errors import OffsetOutOfRangeError, QueueUnavailableError, StoreUnavailableError
 from pipeline.failpoints import failpoint
 from pipeline.queue import GroupConsumer

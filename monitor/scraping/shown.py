@@ -7,7 +7,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from monitor.series.totals import Totals
-from monitor.shard import Counted
+from monitor.shards.shard import Counted
 
 _NS: Final = 1_000_000_000
 
