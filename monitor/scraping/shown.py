@@ -56,6 +56,11 @@ _COUNTERS_BY: Final[Sequence[tuple[str, str, str, Callable[[Counted], Mapping[st
 _GAUGES: Final[Sequence[tuple[str, str, Callable[[Shown, int], float | None]]]] = (
     ("monitor_lag_records", "Records in the queue and not taken.", lambda of, _: of.lag_records),
     (
+        "monitor_missing_bytes",
+        "Bytes of lines that have not come although later ones have: nothing is complete beyond, for 15 minutes.",
+        lambda of, _: of.counted.missing_bytes,
+    ),
+    (
         "monitor_watermark_seconds",
         "Up to when a shard is known to be complete, Unix time.",
         lambda of, _: of.watermark_ns / _NS or None,

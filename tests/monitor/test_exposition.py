@@ -37,7 +37,7 @@ def totals(metric: Metric, values: dict[LabelSet, tuple[float, ...]], traces: di
 
 
 def shown(shard: int, *parts: Totals) -> Shown:
-    counted = Counted(records=7, record_bytes=70, undecodable=Counter(version=2))
+    counted = Counted(records=7, record_bytes=70, undecodable=Counter(version=2), missing_bytes=9)
     counted.over_budget[("shop", "shop", "app_requests")] = 5
     return Shown(shard, parts, counted, {"node-1": 90 * SECOND}, 90 * SECOND, 3, 4.5, 800)
 
@@ -111,6 +111,7 @@ def test_what_a_shard_says_of_itself() -> None:
         ("monitor_record_bytes_total", {}, 70),
         ("monitor_undecodable_records_total", {"reason": "version"}, 2),
         ("monitor_lag_records", {}, 3),
+        ("monitor_missing_bytes", {}, 9),
         ("monitor_watermark_seconds", {}, 90),
         ("monitor_watermark_age_seconds", {}, 10),
         ("monitor_state_age_seconds", {}, 4.5),
