@@ -28,7 +28,7 @@ run: setup
 cluster: setup
 	@exec $(PY) -m demo.look
 
-# Under a minute: format, lint, types, layers, unit and property tests.
+# Two minutes: format, lint, types, layers, unit and property tests.
 check: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
