@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from demo.fetched import fetch
+from demo.fetched import fetch_debian
 
 _FOLDER: Final = Path(__file__).parents[1] / "build" / "mtail"
 _SECONDS: Final = 120
@@ -56,10 +56,7 @@ def _binary() -> Path:
 
 def unpack() -> Path:
     """The program, fetched once."""
-    if not _binary().exists():
-        _FOLDER.mkdir(parents=True, exist_ok=True)
-        script = 'cd "$0" && apt-get download mtail && dpkg -x mtail_*.deb .'
-        fetch(["sh", "-c", script, str(_FOLDER)], seconds=_SECONDS)
+    fetch_debian("mtail", _FOLDER, seconds=_SECONDS)
     return _binary()
 
 

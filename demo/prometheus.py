@@ -2,15 +2,13 @@
 
 ::
 
-    apt-get download --> dpkg -x --> build/prometheus/<version>/usr/bin/{prometheus,promtool} --> a process
+    apt-get download --> dpkg -x --> build/prometheus/usr/bin/{prometheus,promtool} --> a process
 """
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,14 +17,13 @@ from urllib.parse import urlencode
 
 import yaml
 
-from demo.fetched import fetch
+from demo.fetched import fetch_debian
 from demo.server import Server
 from demo.stack import StackError, free_port, get, wait_until
 
 _ROOT: Final = Path(__file__).parents[1]
 _PACKAGE: Final = "prometheus"
-_VERSION: Final = "2.42.0+ds-5+deb12u1"
-_FOLDER: Final = _ROOT / "build" / "prometheus" / _VERSION
+_FOLDER: Final = _ROOT / "build" / "prometheus"
 _CONFIGURATION: Final = _ROOT / "deploy" / "prometheus.yml"
 _FETCH_SECONDS: Final = 300
 _START_SECONDS: Final = 60
@@ -42,21 +39,7 @@ def missing_tools() -> str:
 
 def program(name: str) -> Path:
     """`prometheus` or `promtool`, fetched once."""
-    if not _FOLDER.exists():
-        partial = _FOLDER.with_name(f"{_VERSION}.partial.{os.getpid()}")
-        partial.mkdir(parents=True)
-        fetch(
-            [
-                "sh",
-                "-c",
-                f'cd "$0" && apt-get download {_PACKAGE}={_VERSION} && dpkg -x ./*.deb . && rm ./*.deb',
-                str(partial),
-            ],
-            seconds=_FETCH_SECONDS,
-        )
-        with suppress(OSError):  # another run was faster
-            partial.rename(_FOLDER)
-        shutil.rmtree(partial, ignore_errors=True)
+    fetch_debian(_PACKAGE, _FOLDER, seconds=_FETCH_SECONDS)
     return _FOLDER / "usr" / "bin" / name
 
 
